@@ -1,0 +1,3 @@
+module go-original
+
+go 1.19

@@ -1,0 +1,80 @@
+//! What can go wrong before a run begins. Each error names the service and the address it is about.
+
+use std::fmt;
+use std::io;
+
+/// An error of a service, of whatever type the service has.
+pub type BoxError = Box<dyn std::error::Error>;
+
+/// Why a run could not begin.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// An address makes no sense, or its host name cannot be resolved.
+    Address {
+        /// The service that was to use it, where it is known: see [`Error::in_service`].
+        service: Option<String>,
+        /// The address as it was given.
+        address: String,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// A listener could not be bound.
+    Bind {
+        /// The service that was to use it, where it is known: see [`Error::in_service`].
+        service: Option<String>,
+        /// The address as it was given.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The signal handlers could not be installed.
+    Signals(io::Error),
+}
+
+impl Error {
+    /// The same error, naming the service it kept from starting.
+    pub fn in_service(mut self, name: &str) -> Error {
+        if let Error::Address { service, .. } | Error::Bind { service, .. } = &mut self {
+            *service = Some(name.to_owned());
+        }
+        self
+    }
+
+    /// The exit status for it: 2, bad usage, for an address that makes no sense, else 1.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Error::Address { .. } => 2,
+            Error::Bind { .. } | Error::Signals(_) => 1,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Error::Address { service: Some(service), .. }
+        | Error::Bind { service: Some(service), .. } = self
+        {
+            write!(f, "{service}: ")?;
+        }
+        match self {
+            Error::Address { address, source, .. } => {
+                write!(f, "{address:?} is not an address to listen on: {source}")
+            }
+            Error::Bind { address, source, .. } => {
+                write!(f, "cannot listen on {address}: {source}")
+            }
+            Error::Signals(source) => write!(f, "cannot install the signal handlers: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Address { source, .. } | Error::Bind { source, .. } | Error::Signals(source) => {
+                Some(source)
+            }
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Request bodies: the framing is checked byte by byte before the engine or a handler sees any of it.
+//!
+//! [`Unframer`] finds the end of a body and takes the chunked framing off. The connection's task
+//! fills an [`Intake`] only while somebody reads the [`RequestBody`] at its other end, so a body costs
+//! no more memory than one read.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures_lite::{AsyncBufRead, AsyncRead};
+use http_types::StatusCode;
+
+use super::head::{Framing, Refusal, refuse};
+
+/// Bytes of chunk extensions and trailers that one body may have. They are checked and dropped.
+const MAX_EXTRAS: usize = 4096;
+
+/// Takes a body's framing off, strictly (RFC 9112, 7.1).
+#[derive(Debug)]
+pub struct Unframer {
+    state: Part,
+    extras: usize,
+    trailers: Vec<u8>,
+    room: u64,
+    untouched: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Fixed(u64),
+    Size { size: u64, digits: u8 },
+    Extension { size: u64 },
+    SizeLf { size: u64 },
+    Data(u64),
+    DataCr,
+    DataLf,
+    Trailers,
+    Done,
+}
+
+impl Unframer {
+    /// For a body framed like this, of `max` bytes at most.
+    pub fn new(framing: Framing, max: u64) -> Unframer {
+        let state = match framing {
+            Framing::None | Framing::Length(0) => Part::Done,
+            Framing::Length(len) => Part::Fixed(len),
+            Framing::Chunked => Part::Size { size: 0, digits: 0 },
+        };
+        Unframer { state, extras: 0, trailers: Vec::new(), room: max, untouched: true }
+    }
+
+    /// Whether the whole body has gone through.
+    pub fn is_done(&self) -> bool {
+        self.state == Part::Done
+    }
+
+    /// Whether no byte of the body has been seen yet.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.untouched
+    }
+
+    /// How many bytes are still to come, at the least.
+    pub(super) fn at_least(&self) -> u64 {
+        match self.state {
+            Part::Fixed(left) | Part::Data(left) => left,
+            _ => 0,
+        }
+    }
+
+    /// Takes from the front of `input` what belongs to the body, and appends its content to `out`.
+    ///
+    /// Returns how many bytes it took: all of `input`, unless the body ends within.
+    pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, Refusal> {
+        let mut at = 0;
+        self.untouched &= input.is_empty();
+        while at < input.len() && self.state != Part::Done {
+            at += match self.state {
+                Part::Fixed(left) | Part::Data(left) => self.content(left, &input[at..], out)?,
+                _ => self.framing_byte(input[at]).map(|()| 1)?,
+            };
+        }
+        Ok(at)
+    }
+
+    fn content(&mut self, left: u64, input: &[u8], out: &mut Vec<u8>) -> Result<usize, Refusal> {
+        let take = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+        let taken = take as u64;
+        let too_large = refuse(StatusCode::PayloadTooLarge, "request body too large");
+        self.room = self.room.checked_sub(taken).ok_or(too_large)?;
+        out.extend_from_slice(&input[..take]);
+        self.state = match (self.state, left - taken) {
+            (Part::Fixed(_), 0) => Part::Done,
+            (Part::Fixed(_), left) => Part::Fixed(left),
+            (_, 0) => Part::DataCr,
+            (_, left) => Part::Data(left),
+        };
+        Ok(take)
+    }
+
+    fn framing_byte(&mut self, byte: u8) -> Result<(), Refusal> {
+        self.state = match (self.state, byte) {
+            (Part::Size { size, digits }, _) if byte.is_ascii_hexdigit() && digits < 16 => {
+                let digit = (byte as char).to_digit(16).map_or(0, u64::from);
+                Part::Size { size: size << 4 | digit, digits: digits + 1 }
+            }
+            (Part::Size { size, digits: 1.. }, b'\r') => Part::SizeLf { size },
+            (Part::Size { size, digits: 1.. }, b';') => Part::Extension { size },
+            (Part::Extension { size }, b'\r') => Part::SizeLf { size },
+            (Part::Extension { size }, b'\t' | b' '..=b'~') => {
+                self.count_extra()?;
+                Part::Extension { size }
+            }
+            (Part::SizeLf { size: 0 }, b'\n') => Part::Trailers,
+            (Part::SizeLf { size }, b'\n') => Part::Data(size),
+            (Part::DataCr, b'\r') => Part::DataLf,
+            (Part::DataLf, b'\n') => Part::Size { size: 0, digits: 0 },
+            (Part::Trailers, byte) => return self.trailer_byte(byte),
+            _ => return Err(refuse(StatusCode::BadRequest, "malformed chunk")),
+        };
+        Ok(())
+    }
+
+    /// Trailers end like a head, in an empty line, and are parsed like one.
+    fn trailer_byte(&mut self, byte: u8) -> Result<(), Refusal> {
+        self.count_extra()?;
+        self.trailers.push(byte);
+        let malformed = refuse(StatusCode::BadRequest, "malformed trailer");
+        if byte != b'\n' {
+            return Ok(());
+        }
+        if !self.trailers.ends_with(b"\r\n") {
+            return Err(malformed);
+        }
+        if self.trailers == b"\r\n" || self.trailers.ends_with(b"\r\n\r\n") {
+            let mut fields = [httparse::EMPTY_HEADER; 16];
+            match httparse::parse_headers(&self.trailers, &mut fields) {
+                Ok(httparse::Status::Complete(_)) => self.state = Part::Done,
+                _ => return Err(malformed),
+            }
+        }
+        Ok(())
+    }
+
+    fn count_extra(&mut self) -> Result<(), Refusal> {
+        self.extras += 1;
+        match self.extras <= MAX_EXTRAS {
+            true => Ok(()),
+            false => Err(refuse(StatusCode::BadRequest, "too many chunk extensions or trailers")),
+        }
+    }
+}
+
+/// What the two ends of a body share.
+#[derive(Debug, Default)]
+struct Shared {
+    content: Vec<u8>,
+    ended: bool,
+    failed: Option<io::ErrorKind>,
+    /// The reader has found nothing, and waits.
+    wanted: bool,
+    reader: Option<Waker>,
+    intake: Option<Waker>,
+}
+
+type Pipe = Arc<Mutex<Shared>>;
+
+fn lock(pipe: &Pipe) -> MutexGuard<'_, Shared> {
+    // Whoever panicked with the lock left plain data behind.
+    pipe.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The end that the connection's task fills.
+#[derive(Debug)]
+pub(super) struct Intake(Pipe);
+
+/// The end that a handler reads, inside an `http_types::Body`.
+#[derive(Debug)]
+pub(super) struct RequestBody {
+    pipe: Pipe,
+    content: Vec<u8>,
+    at: usize,
+}
+
+pub(super) fn pipe() -> (Intake, RequestBody) {
+    let pipe = Pipe::default();
+    (Intake(pipe.clone()), RequestBody { pipe, content: Vec::new(), at: 0 })
+}
+
+impl Intake {
+    /// Whether the reader waits for content. If not, the task of `cx` is woken when it does.
+    pub(super) fn is_wanted(&self, cx: &Context<'_>) -> bool {
+        let mut shared = lock(&self.0);
+        shared.intake = Some(cx.waker().clone());
+        shared.wanted
+    }
+
+    /// Whether nobody can read the body any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
+    /// Hands content over, and the end with it if this was the last.
+    pub(super) fn push(&self, content: Vec<u8>, ended: bool, cx: &Context<'_>) {
+        let mut shared = lock(&self.0);
+        match shared.content.is_empty() {
+            true => shared.content = content,
+            false => shared.content.extend_from_slice(&content),
+        }
+        shared.ended = ended;
+        Self::tell(&mut shared, cx);
+    }
+
+    /// Lets the reader's next read fail.
+    pub(super) fn fail(&self, kind: io::ErrorKind, cx: &Context<'_>) {
+        let mut shared = lock(&self.0);
+        shared.failed = Some(kind);
+        Self::tell(&mut shared, cx);
+    }
+
+    fn tell(shared: &mut Shared, cx: &Context<'_>) {
+        shared.wanted = false;
+        match shared.reader.take() {
+            // The reader is usually polled by this very task, right after this.
+            Some(waker) if !waker.will_wake(cx.waker()) => waker.wake(),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Intake {
+    /// A reader that outlives its request hears that there will be no more.
+    fn drop(&mut self) {
+        let mut shared = lock(&self.0);
+        if !shared.ended {
+            shared.failed.get_or_insert(io::ErrorKind::UnexpectedEof);
+        }
+        if let Some(waker) = shared.reader.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl AsyncBufRead for RequestBody {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        if this.at == this.content.len() {
+            let mut shared = lock(&this.pipe);
+            if !shared.content.is_empty() {
+                this.content = std::mem::take(&mut shared.content);
+            } else if let Some(kind) = shared.failed {
+                return Poll::Ready(Err(io::Error::new(
+                    kind,
+                    "the request body did not arrive whole",
+                )));
+            } else if shared.ended {
+                this.content.clear();
+            } else {
+                shared.wanted = true;
+                shared.reader = Some(cx.waker().clone());
+                if let Some(intake) = shared.intake.take() {
+                    if !intake.will_wake(cx.waker()) {
+                        intake.wake();
+                    }
+                }
+                return Poll::Pending;
+            }
+            this.at = 0;
+        }
+        Poll::Ready(Ok(&this.content[this.at..]))
+    }
+
+    fn consume(self: Pin<&mut Self>, amount: usize) {
+        self.get_mut().at += amount;
+    }
+}
+
+impl AsyncRead for RequestBody {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let content = std::task::ready!(self.as_mut().poll_fill_buf(cx))?;
+        let amount = content.len().min(buf.len());
+        buf[..amount].copy_from_slice(&content[..amount]);
+        self.consume(amount);
+        Poll::Ready(Ok(amount))
+    }
+}

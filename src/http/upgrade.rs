@@ -1,0 +1,53 @@
+//! A connection handed to a handler, after `101 Switching Protocols`.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use async_channel::Sender;
+use futures_lite::{AsyncRead, AsyncWrite};
+
+use crate::net::Stream;
+
+/// The stream, beginning with what the client sent behind its request; while it is there, the
+/// connection counts as open.
+pub(super) struct Upgraded<S> {
+    pub(super) stream: S,
+    pub(super) early: Vec<u8>,
+    pub(super) _open: Sender<Infallible>,
+}
+
+impl<S: Stream> AsyncRead for Upgraded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let amount = self.early.len().min(buf.len());
+        buf[..amount].copy_from_slice(&self.early[..amount]);
+        self.early.drain(..amount);
+        Poll::Ready(Ok(amount))
+    }
+}
+
+impl<S: Stream> AsyncWrite for Upgraded<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}

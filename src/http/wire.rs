@@ -1,0 +1,214 @@
+//! One connection's bytes: the stream, what was read and not used yet, what is to be written.
+//!
+//! Both buffers are empty while the connection is idle: reads go through one scratch buffer that all
+//! connections of the server share, and only what has really arrived is kept.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_lite::{AsyncRead, future};
+
+use super::Http;
+use super::head::Head;
+use crate::connection::{Connection, State};
+use crate::net::Stream;
+
+/// How much is read at once, in bytes.
+pub(super) const READ: usize = 16 * 1024;
+
+/// How much of an answer is gathered before it is written.
+pub(super) const WRITE: usize = 32 * 1024;
+
+/// How long a connection lingers after its last answer (RFC 9112, 9.6), so that a reset in reply
+/// to late bytes of the client cannot overtake the answer.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// What a connection waits for; each has its own time limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    Head,
+    Body,
+    Answer,
+}
+
+pub(super) struct Wire<S> {
+    pub(super) stream: S,
+    pub(super) connection: Connection,
+    pub(super) inbox: Vec<u8>,
+    pub(super) outbox: Vec<u8>,
+    /// Requests received.
+    requests: u64,
+    /// Answers in the outbox that are complete.
+    answered: u64,
+    waiting: Option<Waiting>,
+    pub(super) http: Rc<Http>,
+}
+
+impl<S: Stream> Wire<S> {
+    pub(super) fn new(stream: S, connection: Connection, http: Rc<Http>) -> Wire<S> {
+        let wire = Wire {
+            stream,
+            connection,
+            inbox: Vec::new(),
+            outbox: Vec::new(),
+            requests: 0,
+            answered: 0,
+            waiting: None,
+            http,
+        };
+        wire.connection.set_state(State::New, Some(wire.http.limits.idle));
+        wire
+    }
+
+    /// Says that the connection is between requests, and gives its buffers back.
+    pub(super) fn rest(&mut self) {
+        self.inbox = Vec::new();
+        self.outbox = Vec::new();
+        self.connection.set_state(State::Idle, Some(self.http.limits.idle));
+    }
+
+    /// Waits for the first byte of a request. False: there will be none.
+    ///
+    /// Rule 5 of the drain: whether it is the drain or the idle limit that ends the wait, the last
+    /// thing done is one more read that does not block. A byte that is there is a request.
+    pub(super) async fn first_byte(&mut self) -> io::Result<bool> {
+        poll_fn(|cx| {
+            let over = self.connection.draining() || self.connection.expired();
+            if !over {
+                self.connection.wake_on_news(cx);
+                ready!(self.stream.poll_readable(cx))?;
+            }
+            match self.poll_fill(cx)? {
+                Poll::Ready(amount) => Poll::Ready(Ok(amount > 0)),
+                Poll::Pending if over => Poll::Ready(Ok(false)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Reads once, and appends to the inbox. 0 is the end of the stream.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let scratch = &mut *self.http.scratch.borrow_mut();
+        let amount = ready!(Pin::new(&mut self.stream).poll_read(cx, scratch))?;
+        self.inbox.extend_from_slice(&scratch[..amount]);
+        Poll::Ready(Ok(amount))
+    }
+
+    /// Reads once within the time limit of `waiting`. An error of kind `TimedOut` is the limit's.
+    pub(super) fn poll_fill_within(
+        &mut self,
+        waiting: Waiting,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match self.poll_fill(cx) {
+            Poll::Ready(read) => {
+                if waiting != Waiting::Head {
+                    self.waiting = None;
+                }
+                Poll::Ready(read)
+            }
+            Poll::Pending => self.poll_limit(waiting, cx).map(Err),
+        }
+    }
+
+    /// To be asked after a read or write came back pending: starts the time limit of what is
+    /// waited for, and is ready, with the error, once it has passed.
+    fn poll_limit(&mut self, waiting: Waiting, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.waiting.replace(waiting) != Some(waiting) {
+            let limits = &self.http.limits;
+            self.connection.set_limit(match waiting {
+                Waiting::Head => limits.head_time,
+                Waiting::Body => limits.body_time,
+                Waiting::Answer => limits.answer_time,
+            });
+        }
+        self.connection.poll_expired(cx).map(|()| io::ErrorKind::TimedOut.into())
+    }
+
+    /// Part of a request head is here: from now on it has a time limit.
+    pub(super) fn begin_head(&mut self) {
+        self.waiting = Some(Waiting::Head);
+        self.connection.set_state(State::Head, Some(self.http.limits.head_time));
+    }
+
+    /// The whole head is here: the time limit is over, and handlers have none.
+    pub(super) fn begin_request(&mut self, head: &Head) {
+        self.inbox.drain(..head.len);
+        self.waiting = None;
+        self.requests += 1;
+        self.connection.set_state(State::Active, None);
+        self.connection.set_request(format_args!("{}", head.request()));
+    }
+
+    /// Whether the connection has not had all the requests yet that one may have.
+    pub(super) fn may_go_on(&self) -> bool {
+        self.requests < self.http.limits.requests
+    }
+
+    /// Moves one read of an answer to the outbox.
+    pub(super) fn poll_encode(
+        &mut self,
+        answer: &mut (impl AsyncRead + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let scratch = &mut *self.http.scratch.borrow_mut();
+        let amount = ready!(Pin::new(answer).poll_read(cx, scratch))?;
+        self.outbox.extend_from_slice(&scratch[..amount]);
+        Poll::Ready(Ok(amount))
+    }
+
+    /// Counts one answer as complete, once what is in the outbox is written.
+    pub(super) fn complete_answer(&mut self) {
+        self.answered += 1;
+    }
+
+    /// Writes all of the outbox. Ready with an error if the client takes nothing for too long.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        let mut written = 0;
+        while written < self.outbox.len() {
+            written += poll_fn(|cx| {
+                match Pin::new(&mut self.stream).poll_write(cx, &self.outbox[written..]) {
+                    Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(amount)) => {
+                        self.waiting = None;
+                        Poll::Ready(Ok(amount))
+                    }
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    Poll::Pending => self.poll_limit(Waiting::Answer, cx).map(Err),
+                }
+            })
+            .await?;
+        }
+        self.outbox.clear();
+        for _ in 0..std::mem::take(&mut self.answered) {
+            self.connection.count_request();
+        }
+        Ok(())
+    }
+
+    /// Half-closes, then reads what still comes until the peer closes too, for half a second at most.
+    pub(super) async fn linger(mut self) -> io::Result<()> {
+        self.connection.set_state(State::Closing, None);
+        poll_fn(|cx| Pin::new(&mut self.stream).poll_close(cx)).await?;
+        let clock = self.connection.clock().clone();
+        let peer_closes = async {
+            loop {
+                self.inbox.clear();
+                if poll_fn(|cx| self.poll_fill(cx)).await? == 0 {
+                    return Ok(());
+                }
+                future::yield_now().await;
+            }
+        };
+        let long_enough = async {
+            clock.sleep_until(clock.now() + LINGER).await;
+            Ok(())
+        };
+        future::or(peer_closes, long_enough).await
+    }
+}

@@ -1,0 +1,70 @@
+//! The binary: servers that say hello, and a bye that tells the truth.
+
+mod options;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use adieu::http::http_types::{Request, Response, Result};
+use adieu::http::{Exchange, Http};
+use adieu::{Error, Report, Server, Supervisor, TcpListener};
+use log::info;
+
+use options::{Listen, Options, Parsed};
+
+fn main() -> ExitCode {
+    match options::parse(std::env::args_os()) {
+        Ok(Parsed::Serve(options)) => {
+            let level = env_logger::Env::default().default_filter_or("info");
+            env_logger::Builder::from_env(level).init();
+            adieu::exit(serve(options))
+        }
+        Ok(Parsed::Print(text)) => {
+            // A reader that has gone, as in `adieu --help | head -1`, is no failure.
+            let _ = io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            let _ = writeln!(io::stderr(), "error: {message} (see adieu --help)");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn serve(options: Options) -> std::result::Result<Report, Error> {
+    let signals = adieu::signals()?;
+    let mut servers = Vec::new();
+    for Listen { name, address } in &options.listen {
+        let server = bind(name, address, options.delay).map_err(|error| error.in_service(name))?;
+        servers.push((name, server));
+    }
+    let mut supervisor = Supervisor::new().grace(options.grace);
+    for (number, (name, server)) in servers.into_iter().enumerate() {
+        let address = server.listener().local_addr();
+        match options.is_default_pair {
+            true => info!("server {} listening on port {}", number + 1, address.port()),
+            false => info!("{name} listening on {address}"),
+        }
+        supervisor = supervisor.service(name, server);
+    }
+    Ok(supervisor.run(signals).await)
+}
+
+/// A server that answers every path and method with its name, after `delay`.
+fn bind(
+    name: &str,
+    address: &str,
+    delay: Duration,
+) -> std::result::Result<Server<TcpListener, Http>, Error> {
+    let hello = format!("Hello from {name}");
+    Http::bind(address, move |_request: Request, exchange: Exchange| {
+        let hello = hello.clone();
+        async move {
+            if !delay.is_zero() {
+                exchange.sleep(delay).await;
+            }
+            Result::<Response>::Ok(hello.into())
+        }
+    })
+}

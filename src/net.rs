@@ -1,0 +1,193 @@
+//! Listeners and streams: what the accept loop needs of them, and TCP.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
+use std::task::{Context, Poll, ready};
+
+use futures_lite::{AsyncRead, AsyncWrite};
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use smol::Async;
+
+use crate::error::Error;
+
+/// A TCP stream as [`TcpListener`] accepts it: non-blocking, with `TCP_NODELAY`.
+pub type TcpStream = Async<std::net::TcpStream>;
+
+/// How long the accept queue may grow; the system's own limit (somaxconn) is usually lower.
+pub(crate) const BACKLOG: i32 = 4096;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Peer {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// A client of an in-memory listener, numbered from 1.
+    Memory(u64),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // An IPv4 client of a dual-stack socket is shown as what it is.
+            Peer::Tcp(address) => {
+                write!(f, "{}", SocketAddr::new(address.ip().to_canonical(), address.port()))
+            }
+            Peer::Memory(number) => write!(f, "client {number}"),
+        }
+    }
+}
+
+/// A byte stream that can tell when a read would not block.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
+    /// Ready when there is something to read, or the end. A connection that waits here, instead of
+    /// in a read, needs no buffer. May be ready for nothing; a read then has to wait.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl Stream for TcpStream {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Async::poll_readable(self, cx)
+    }
+}
+
+/// A source of connections. Dropping it closes it.
+pub trait Listener: 'static {
+    /// What it accepts.
+    type Stream: Stream;
+
+    /// Accepts a connection if one is waiting. `Pending` means that the accept queue is empty.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Stream, Peer)>>;
+
+    /// The address it listens on, for people to read.
+    fn address(&self) -> String;
+}
+
+/// A bound TCP listener.
+#[derive(Debug)]
+pub struct TcpListener {
+    listener: Async<StdListener>,
+    address: SocketAddr,
+}
+
+impl TcpListener {
+    /// Binds to an address such as `127.0.0.1:8080`, `[::]:8080`, `localhost:0` or `:8080`.
+    ///
+    /// `[::]`, or no host at all, means all interfaces, IPv4 included; where the machine has no IPv6
+    /// it falls back to `0.0.0.0`. Of a host name's addresses, resolved here and now (it blocks), the
+    /// first that can be bound is taken. Port 0 picks a free one. `SO_REUSEADDR` is set, so that a
+    /// restart need not wait.
+    pub fn bind(address: &str) -> Result<TcpListener, Error> {
+        let owned = || address.to_owned();
+        let mut refused = None;
+        for socket_address in resolve(address).map_err(|source| Error::Address {
+            service: None,
+            address: owned(),
+            source,
+        })? {
+            match Self::bind_one(socket_address) {
+                Ok(listener) => return Ok(listener),
+                Err(error) => refused = Some(error),
+            }
+        }
+        let source = refused.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into());
+        Err(Error::Bind { service: None, address: owned(), source })
+    }
+
+    fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+        match listen(address) {
+            Err(error) if address.ip().is_unspecified() && address.is_ipv6() && no_ipv6(&error) => {
+                listen((Ipv4Addr::UNSPECIFIED, address.port()).into())?.try_into()
+            }
+            listening => listening?.try_into(),
+        }
+    }
+
+    /// The address it is bound to, with the port that was picked where 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Takes over a listener that somebody else has bound.
+impl TryFrom<StdListener> for TcpListener {
+    type Error = io::Error;
+
+    fn try_from(listener: StdListener) -> io::Result<TcpListener> {
+        let address = listener.local_addr()?;
+        // Linux hands the option down to accepted sockets; elsewhere poll_accept sets it again.
+        sockopt::set_tcp_nodelay(&listener, true)?;
+        Ok(TcpListener { listener: Async::new(listener)?, address })
+    }
+}
+
+fn resolve(address: &str) -> io::Result<impl Iterator<Item = SocketAddr>> {
+    match address.strip_prefix(':') {
+        Some(port) => format!("[::]:{port}").to_socket_addrs(),
+        None => address.to_socket_addrs(),
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<StdListener> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = net::socket_with(family, SocketType::STREAM, CLOEXEC, None)?;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    net::bind(&socket, &address)?;
+    net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const CLOEXEC: SocketFlags = SocketFlags::CLOEXEC;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const CLOEXEC: SocketFlags = SocketFlags::empty();
+
+fn no_ipv6(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    code == Some(libc::EAFNOSUPPORT) || code == Some(libc::EADDRNOTAVAIL)
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, Peer)>> {
+        loop {
+            match accept(self.listener.get_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.listener.poll_readable(cx))?;
+                }
+                accepted => return Poll::Ready(accepted),
+            }
+        }
+    }
+
+    fn address(&self) -> String {
+        self.address.to_string()
+    }
+}
+
+/// One system call: accept4(2) hands out a socket that is non-blocking already.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn accept(listener: &StdListener) -> io::Result<(TcpStream, Peer)> {
+    let (socket, peer) = net::acceptfrom_with(listener, CLOEXEC | SocketFlags::NONBLOCK)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    // accept4(2) on a TCP socket always tells the peer.
+    let peer = peer.ok_or(io::ErrorKind::InvalidData)?;
+    Ok((Async::new_nonblocking(socket.into())?, Peer::Tcp(peer)))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn accept(listener: &StdListener) -> io::Result<(TcpStream, Peer)> {
+    let (stream, peer) = listener.accept()?;
+    stream.set_nodelay(true)?;
+    Ok((Async::new(stream)?, Peer::Tcp(peer)))
+}

@@ -1,0 +1,103 @@
+//! The binary's flags.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use lexopt::prelude::*;
+
+const HELP: &str = "\
+Serves hello on several ports, and sees every connection out when it is asked to end.
+
+Usage: adieu [OPTIONS]
+
+Options:
+  --listen NAME=ADDR  a server to start; may be repeated, and replaces the default pair
+                      server1=[::]:8080 server2=[::]:8081 ([::] is all interfaces)
+  --grace DURATION    how long the shutdown may take before it cuts off [default: 10s]
+  --delay DURATION    how long every answer takes, to watch a drain with [default: 0s]
+  --help              print this
+  --version           print the version
+
+A DURATION is written 500ms, 10s or 1m. RUST_LOG sets what is logged [default: info];
+RUST_LOG=adieu::access=debug logs every request.
+
+SIGINT (Ctrl-C) and SIGTERM begin the shutdown, a second one ends it at once.
+Exit status: 0 a graceful bye, 1 a server failed or could not start, 2 bad usage,
+124 the grace period ended first, 128+n aborted by a second signal n.
+";
+
+/// What the arguments ask for.
+pub enum Parsed {
+    Serve(Options),
+    Print(String),
+}
+
+pub struct Options {
+    pub listen: Vec<Listen>,
+    pub is_default_pair: bool,
+    pub grace: Duration,
+    pub delay: Duration,
+}
+
+pub struct Listen {
+    pub name: String,
+    pub address: String,
+}
+
+/// Parses the arguments, the program's name first. An error is one line for a person.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
+    let mut parser = lexopt::Parser::from_iter(arguments);
+    let mut listen = Vec::new();
+    let mut grace = adieu::GRACE;
+    let mut delay = Duration::ZERO;
+    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+        match argument {
+            Long("listen") => listen.push(server(&value(&mut parser, "--listen")?, &listen)?),
+            Long("grace") => grace = duration(&value(&mut parser, "--grace")?, "--grace")?,
+            Long("delay") => delay = duration(&value(&mut parser, "--delay")?, "--delay")?,
+            Short('h') | Long("help") => return Ok(Parsed::Print(HELP.to_owned())),
+            Short('V') | Long("version") => {
+                return Ok(Parsed::Print(format!("adieu {}\n", env!("CARGO_PKG_VERSION"))));
+            }
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    let is_default_pair = listen.is_empty();
+    if is_default_pair {
+        for (name, address) in [("server1", "[::]:8080"), ("server2", "[::]:8081")] {
+            listen.push(Listen { name: name.to_owned(), address: address.to_owned() });
+        }
+    }
+    Ok(Parsed::Serve(Options { listen, is_default_pair, grace, delay }))
+}
+
+fn value(parser: &mut lexopt::Parser, flag: &str) -> Result<String, String> {
+    let value = parser.value().map_err(|_| format!("{flag} needs a value"))?;
+    value.into_string().map_err(|value| format!("{flag}: {value:?} is not UTF-8"))
+}
+
+fn server(value: &str, earlier: &[Listen]) -> Result<Listen, String> {
+    let (name, address) = match value.split_once('=') {
+        Some((name, address)) if !name.is_empty() && !address.is_empty() => (name, address),
+        _ => return Err(format!("--listen: {value:?} is not NAME=ADDR, such as api=[::]:8080")),
+    };
+    if earlier.iter().any(|other| other.name == name) {
+        return Err(format!("--listen: there are two servers named {name:?}"));
+    }
+    Ok(Listen { name: name.to_owned(), address: address.to_owned() })
+}
+
+/// A whole number and a unit: `500ms`, `10s`, `1m`.
+fn duration(value: &str, flag: &str) -> Result<Duration, String> {
+    let wrong = || format!("{flag}: {value:?} is not a duration, such as 500ms, 10s or 1m");
+    let digits = value.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = value.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let millis = match unit {
+        "ms" => Some(number),
+        "s" => number.checked_mul(1000),
+        "m" => number.checked_mul(60 * 1000),
+        _ => None,
+    };
+    millis.map(Duration::from_millis).ok_or_else(wrong)
+}

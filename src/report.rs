@@ -1,0 +1,271 @@
+//! What a run has come to: the cause of its end, the outcome of each service, who was cut off.
+//!
+//! A [`Report`] answers questions in tests, prints as a person would tell it, and maps to the exit code.
+
+use std::any::Any;
+use std::fmt;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use log::{debug, error, info, warn};
+
+use crate::connection::State;
+use crate::error::BoxError;
+use crate::net::Peer;
+use crate::signal::{Signal, SignalName};
+
+/// Why shutdown began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The process was asked to end.
+    Signal(Signal),
+    /// A [`Trigger`](crate::Trigger) asked.
+    Trigger,
+    /// This service returned an error or panicked.
+    Failed(String),
+    /// Every service came to its end by itself.
+    AllFinished,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Signal(signal) => SignalName(*signal).fmt(f),
+            Cause::Trigger => f.write_str("a trigger"),
+            Cause::Failed(service) => write!(f, "{service} failed"),
+            Cause::AllFinished => f.write_str("all services finished"),
+        }
+    }
+}
+
+/// How one service ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It returned `Ok`, and all of its connections are closed.
+    Finished,
+    /// It returned this error.
+    Failed(BoxError),
+    /// It panicked with this message.
+    Panicked(String),
+    /// It, or some of its connections, missed the deadline.
+    CutOff,
+}
+
+impl Outcome {
+    /// The outcome of a service's future, run inside `catch_unwind`.
+    pub(crate) fn of(ended: std::thread::Result<Result<(), BoxError>>) -> Outcome {
+        match ended {
+            Ok(Ok(())) => Outcome::Finished,
+            Ok(Err(error)) => Outcome::Failed(error),
+            Err(panic) => Outcome::Panicked(panic_message(&*panic)),
+        }
+    }
+
+    /// Whether the service failed or panicked.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Outcome::Failed(_) | Outcome::Panicked(_))
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Finished => f.write_str("finished"),
+            Outcome::Failed(error) => write!(f, "failed: {error}"),
+            Outcome::Panicked(message) => write!(f, "panicked: {message}"),
+            Outcome::CutOff => f.write_str("cut off"),
+        }
+    }
+}
+
+/// What one service has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Requests answered in full.
+    pub requests: u64,
+    /// Connections that did work after shutdown began, and ended it before the deadline.
+    pub drained: u64,
+    /// Connections that were closed by the drain while they had nothing to do.
+    pub closed_idle: u64,
+    /// Connections dropped at the deadline.
+    pub cut_off: u64,
+    /// Connections or handlers that panicked.
+    pub panicked: u64,
+}
+
+/// How one service ended, and what it has done.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ServiceReport {
+    /// Its name.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it has done.
+    pub counts: Counts,
+}
+
+/// A connection at one instant.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// What the connection is doing.
+    pub state: State,
+    /// How long ago it was accepted.
+    pub age: Duration,
+    /// How long it has been in this state.
+    pub in_state: Duration,
+    /// The request in flight, such as `GET /slow`; empty where there is none.
+    pub request: String,
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} for {}", self.peer, self.state, Seconds(self.in_state))?;
+        if !self.request.is_empty() {
+            write!(f, ", {}", self.request)?;
+        }
+        write!(f, ", open for {}", Seconds(self.age))
+    }
+}
+
+/// A connection or a service that missed the deadline, or was left behind by an abort.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Straggler {
+    /// The service that it is, or belongs to.
+    pub service: String,
+    /// The connection; `None` where it is the service itself that had not returned.
+    pub connection: Option<Snapshot>,
+}
+
+impl fmt::Display for Straggler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.connection {
+            Some(connection) => write!(f, "{}: {connection}", self.service),
+            None => write!(f, "{}: still running", self.service),
+        }
+    }
+}
+
+/// What a run has come to.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// Why shutdown began: the first cause.
+    pub cause: Cause,
+    /// Every service, in the order in which they were added.
+    pub services: Vec<ServiceReport>,
+    /// Who was cut off.
+    pub stragglers: Vec<Straggler>,
+    /// The second signal, if one ended the wait before the deadline.
+    pub aborted: Option<Signal>,
+    /// How long it took from the cause to the end.
+    pub took: Duration,
+}
+
+impl Report {
+    /// Whether it was a graceful bye: no service failed, nothing was cut off, nobody aborted.
+    pub fn is_graceful(&self) -> bool {
+        self.exit_status() == 0
+    }
+
+    /// The service of this name.
+    pub fn service(&self, name: &str) -> Option<&ServiceReport> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    /// The exit status: 128 + n when signal n aborted the wait, 1 when a service failed or
+    /// panicked, 124 (as of timeout(1)) when the deadline cut something off, else 0.
+    pub fn exit_status(&self) -> u8 {
+        let mut services = self.services.iter();
+        match self.aborted {
+            Some(signal) => 128 + signal as u8,
+            None if services.any(|service| service.outcome.is_failure()) => 1,
+            None if !self.stragglers.is_empty() => 124,
+            None => 0,
+        }
+    }
+
+    /// [`exit_status`](Report::exit_status), ready to be returned from `main`.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.exit_status())
+    }
+
+    /// Logs how it ended: the stragglers by name, and "a graceful bye" only if it was one.
+    pub(crate) fn log(&self) {
+        for straggler in &self.stragglers {
+            warn!("cut off: {straggler}");
+        }
+        debug!("{self}");
+        match self.aborted {
+            Some(signal) => error!("aborted by a second signal, {}", SignalName(signal)),
+            None if self.is_graceful() => info!("a graceful bye"),
+            None if self.stragglers.is_empty() => {
+                error!("shut down, but not every service was well")
+            }
+            None => error!("the deadline passed with {} left", self.stragglers.len()),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shut down by {} in {}", self.cause, Seconds(self.took))?;
+        if let Some(signal) = self.aborted {
+            write!(f, ", aborted by a second signal, {}", SignalName(signal))?;
+        }
+        for service in &self.services {
+            let Counts { accepted, requests, drained, closed_idle, cut_off, panicked } =
+                &service.counts;
+            write!(f, "\n{}: {}", service.name, service.outcome)?;
+            write!(f, "; {accepted} accepted, {requests} requests, {drained} drained")?;
+            write!(f, ", {closed_idle} closed idle, {cut_off} cut off, {panicked} panicked")?;
+        }
+        for straggler in &self.stragglers {
+            write!(f, "\ncut off: {straggler}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A duration to read: milliseconds below one second, else seconds with one decimal.
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            short if short < Duration::from_secs(1) => write!(f, "{} ms", short.as_millis()),
+            long => write!(f, "{:.1} s", long.as_secs_f64()),
+        }
+    }
+}
+
+/// `, 8 s left`, or nothing where there is no deadline.
+pub(crate) struct Left(pub(crate) Option<Duration>);
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(left) if left.subsec_millis() == 0 => write!(f, ", {} s left", left.as_secs()),
+            Some(left) => write!(f, ", {} left", Seconds(left)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a panic said, where it said anything.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    if let Some(message) = panic.downcast_ref::<&str>() {
+        (*message).to_owned()
+    } else if let Some(message) = panic.downcast_ref::<String>() {
+        message.clone()
+    } else {
+        "no message".to_owned()
+    }
+}

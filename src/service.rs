@@ -1,0 +1,102 @@
+//! What a supervisor supervises: a [`Service`], and the [`Context`] it is handed.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::clock::Clock;
+use crate::connection::Register;
+use crate::error::BoxError;
+use crate::group::Member;
+use crate::shutdown::Shutdown;
+
+/// One thing that serves until it is asked to stop.
+///
+/// A [`Server`](crate::Server) is one, and so is any `async fn(Context) -> Result<(), E>`:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// async fn ticker(cx: adieu::Context) -> Result<(), std::io::Error> {
+///     while cx.shutdown().race(cx.sleep(Duration::from_secs(1))).await.is_some() {
+///         log::info!("tick");
+///     }
+///     Ok(())
+/// }
+/// # adieu::Supervisor::new().service("ticker", ticker);
+/// ```
+pub trait Service: 'static {
+    /// Serves until the work is done or [`Context::shutdown`] has begun.
+    ///
+    /// `Ok` ends this service alone; an error or a panic is a cause for all to shut down. What was
+    /// spawned with [`Context::spawn`] still belongs to the service afterwards, and is awaited.
+    /// At the deadline the future is dropped wherever it is.
+    fn serve(self, cx: Context) -> impl Future<Output = Result<(), BoxError>> + 'static;
+}
+
+impl<F, Fut, E> Service for F
+where
+    F: FnOnce(Context) -> Fut + 'static,
+    Fut: Future<Output = Result<(), E>> + 'static,
+    E: Into<BoxError> + 'static,
+{
+    async fn serve(self, cx: Context) -> Result<(), BoxError> {
+        self(cx).await.map_err(Into::into)
+    }
+}
+
+/// What a service is handed: its name, the shutdown to watch, the time, and a place for its tasks.
+#[derive(Clone)]
+pub struct Context {
+    pub(crate) name: Rc<str>,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) clock: Rc<dyn Clock>,
+    pub(crate) deadline: Rc<Cell<Option<Instant>>>,
+    pub(crate) register: Rc<Register>,
+    pub(crate) member: Member,
+}
+
+impl Context {
+    /// The name under which the service was added.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The shutdown that this service should watch.
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
+    }
+
+    /// The instant at which whatever is left will be cut off; `None` before shutdown begins.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline.get()
+    }
+
+    /// The time left until the [`deadline`](Context::deadline); `None` before shutdown begins.
+    pub fn time_left(&self) -> Option<Duration> {
+        Some(self.deadline()?.saturating_duration_since(self.clock.now()))
+    }
+
+    /// The supervisor's clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Sleeps for `duration` by the supervisor's clock.
+    pub async fn sleep(&self, duration: Duration) {
+        if let Some(at) = self.clock.now().checked_add(duration) {
+            self.clock.sleep_until(at).await;
+        } else {
+            std::future::pending().await
+        }
+    }
+
+    /// Spawns a task that belongs to the service: the drain waits for it, the deadline ends it.
+    ///
+    /// The task need not be `Send`. A panic in it ends that task alone and is logged by the
+    /// panic hook; to make it a failure of the service, hand it back through a channel.
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.member.spawn(task);
+    }
+}
