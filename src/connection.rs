@@ -70,8 +70,9 @@ pub(crate) struct Register {
     room: Cell<Option<Waker>>,
 }
 
-struct Entry {
-    peer: Peer,
+/// What the register knows of one connection.
+pub(crate) struct Entry {
+    pub(crate) peer: Peer,
     accepted: Instant,
     state: Cell<State>,
     since: Cell<Instant>,
@@ -80,12 +81,12 @@ struct Entry {
     /// Whether it did any work after the drain began.
     drained: Cell<bool>,
     request: RefCell<String>,
-    waker: RefCell<Option<Waker>>,
+    waker: Cell<Option<Waker>>,
 }
 
 impl Entry {
     fn wake(&self) {
-        if let Some(waker) = self.waker.borrow_mut().take() {
+        if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
@@ -115,7 +116,7 @@ impl Register {
             expired: Cell::new(false),
             drained: Cell::new(false),
             request: RefCell::new(String::new()),
-            waker: RefCell::new(None),
+            waker: Cell::new(None),
         });
         self.counts.borrow_mut().accepted += 1;
         let key = self.open.borrow_mut().insert(entry.clone());
@@ -295,11 +296,11 @@ impl Connection {
     ///
     /// One task at a time: the last one that asked is the one that is woken.
     pub fn wake_on_news(&self, cx: &Context<'_>) {
-        let mut waker = self.entry.waker.borrow_mut();
-        match &mut *waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
+        let waker = match self.entry.waker.take() {
+            Some(waker) if waker.will_wake(cx.waker()) => waker,
+            _ => cx.waker().clone(),
+        };
+        self.entry.waker.set(Some(waker));
     }
 
     /// Ready once the time limit has passed.
@@ -332,6 +333,10 @@ impl Connection {
     /// What the service was handed: its name, its shutdown, a place for its tasks.
     pub fn context(&self) -> &Rc<ServiceContext> {
         &self.cx
+    }
+
+    pub(crate) fn entry(&self) -> Rc<Entry> {
+        self.entry.clone()
     }
 
     pub(crate) fn clock(&self) -> &Rc<dyn Clock> {

@@ -44,11 +44,18 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
     /// Ready when there is something to read, or the end. A connection that waits here, instead of
     /// in a read, needs no buffer. May be ready for nothing; a read then has to wait.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Says that nothing more will be written (shutdown(2)); reading goes on. It does not block.
+    fn half_close(&self) -> io::Result<()>;
 }
 
 impl Stream for TcpStream {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Async::poll_readable(self, cx)
+    }
+
+    fn half_close(&self) -> io::Result<()> {
+        self.get_ref().shutdown(std::net::Shutdown::Write)
     }
 }
 

@@ -182,15 +182,19 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
 
     fn welcome(&self, (stream, peer): (L::Stream, Peer)) {
         let cx = self.cx.clone();
-        let connection = cx.register.enter(cx.clone(), peer.clone());
-        let serving = AssertUnwindSafe(self.protocol.clone().serve(stream, connection));
+        let connection = cx.register.enter(cx.clone(), peer);
+        let entry = connection.entry();
+        let serving = self.protocol.clone().serve(stream, connection);
+        // Boxed, because each async block around a future makes room for it twice.
+        let serving = Box::pin(AssertUnwindSafe(serving).catch_unwind());
         self.cx.spawn(async move {
-            match serving.catch_unwind().await {
+            match serving.await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => debug!("{}: {peer}: {error}", cx.name()),
+                Ok(Err(error)) => debug!("{}: {}: {error}", cx.name(), entry.peer),
                 Err(panic) => {
                     cx.register.count(|counts| counts.panicked += 1);
-                    error!("{}: {peer}: panicked: {}", cx.name(), panic_message(&*panic));
+                    let message = panic_message(&*panic);
+                    error!("{}: {}: panicked: {message}", cx.name(), entry.peer);
                 }
             }
         });

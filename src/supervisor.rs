@@ -30,6 +30,7 @@ pub const GRACE: Duration = Duration::from_secs(10);
 /// How finely time limits are kept: expiries closer together than this share one wake-up.
 const SWEEP: Duration = Duration::from_millis(100);
 
+type Start = Box<dyn FnOnce(Context) -> Serving>;
 type Serving = Pin<Box<dyn Future<Output = Result<(), BoxError>>>>;
 
 /// Starts services together and stops them together. It does not restart them.
@@ -37,7 +38,7 @@ type Serving = Pin<Box<dyn Future<Output = Result<(), BoxError>>>>;
 /// See the [crate's front page](crate) for a whole program.
 #[must_use = "a supervisor does nothing until it is run"]
 pub struct Supervisor {
-    services: Vec<(Rc<str>, Box<dyn FnOnce(Context) -> Serving>)>,
+    services: Vec<(Rc<str>, Start)>,
     grace: Duration,
     clock: Rc<dyn Clock>,
     asked: (Trigger, Shutdown),
@@ -146,7 +147,7 @@ impl Run {
         let (tell, told) = shutdown();
         let (failed, failures) = async_channel::unbounded();
         let deadline = Rc::new(Cell::new(None));
-        let start = |(name, serve): (Rc<str>, Box<dyn FnOnce(Context) -> Serving>)| {
+        let start = |(name, serve): (Rc<str>, Start)| {
             let (group, member) = group::group(executor);
             let register = Register::new(clock.clone());
             let outcome = Rc::new(RefCell::new(None));

@@ -8,7 +8,7 @@ use http_types::headers::{CONNECTION, CONTENT_LENGTH, DATE, HeaderValue, TRANSFE
 use http_types::other::Date;
 use http_types::{Body, Method, Response, StatusCode};
 
-use super::head::{Refusal, tokens};
+use super::head::{Refusal, is_token, tokens};
 
 /// Who asked, as far as the form of the answer depends on it.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +40,17 @@ pub(super) fn plain(status: StatusCode, text: &str) -> Response {
 
 impl From<Refusal> for Response {
     fn from(refusal: Refusal) -> Response {
-        plain(refusal.status, refusal.reason)
+        let mut response = plain(refusal.status, refusal.reason);
+        if refusal.status == StatusCode::MethodNotAllowed {
+            // RFC 9110, 15.5.6: a 405 must tell what is allowed.
+            response.insert_header("allow", ALLOWED);
+        }
+        response
     }
 }
+
+/// What the guard lets through of RFC 9110's methods, and PATCH. Handlers may allow less.
+const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
 
 /// Whether the response can be sent as a final answer; if not, why.
 pub(super) fn check(response: &Response, upgrade: bool) -> Result<(), String> {
@@ -64,11 +72,6 @@ pub(super) fn check(response: &Response, upgrade: bool) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// A byte of a token (RFC 9110, 5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Whether the handler wants the connection closed after this.

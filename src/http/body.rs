@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use futures_lite::{AsyncBufRead, AsyncRead};
 use http_types::StatusCode;
 
-use super::head::{Framing, Refusal, refuse};
+use super::head::{Framing, Refusal, is_token, refuse};
 
 /// Bytes of chunk extensions and trailers that one body may have. They are checked and dropped.
 const MAX_EXTRAS: usize = 4096;
@@ -21,9 +21,12 @@ const MAX_EXTRAS: usize = 4096;
 #[derive(Debug)]
 pub struct Unframer {
     state: Part,
-    extras: usize,
-    trailers: Vec<u8>,
-    room: u64,
+    /// The extension or the trailer section that is being read.
+    extra: Vec<u8>,
+    /// How much more of such may come.
+    extras_left: usize,
+    /// How much more content may come.
+    content_left: u64,
     untouched: bool,
 }
 
@@ -41,14 +44,15 @@ enum Part {
 }
 
 impl Unframer {
-    /// For a body framed like this, of `max` bytes at most.
+    /// For a body framed like this, with `max` bytes of content at most.
     pub fn new(framing: Framing, max: u64) -> Unframer {
         let state = match framing {
             Framing::None | Framing::Length(0) => Part::Done,
             Framing::Length(len) => Part::Fixed(len),
             Framing::Chunked => Part::Size { size: 0, digits: 0 },
         };
-        Unframer { state, extras: 0, trailers: Vec::new(), room: max, untouched: true }
+        let extra = Vec::new();
+        Unframer { state, extra, extras_left: MAX_EXTRAS, content_left: max, untouched: true }
     }
 
     /// Whether the whole body has gone through.
@@ -88,7 +92,7 @@ impl Unframer {
         let take = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
         let taken = take as u64;
         let too_large = refuse(StatusCode::PayloadTooLarge, "request body too large");
-        self.room = self.room.checked_sub(taken).ok_or(too_large)?;
+        self.content_left = self.content_left.checked_sub(taken).ok_or(too_large)?;
         out.extend_from_slice(&input[..take]);
         self.state = match (self.state, left - taken) {
             (Part::Fixed(_), 0) => Part::Done,
@@ -106,49 +110,105 @@ impl Unframer {
                 Part::Size { size: size << 4 | digit, digits: digits + 1 }
             }
             (Part::Size { size, digits: 1.. }, b'\r') => Part::SizeLf { size },
-            (Part::Size { size, digits: 1.. }, b';') => Part::Extension { size },
-            (Part::Extension { size }, b'\r') => Part::SizeLf { size },
+            (Part::Size { size, digits: 1.. }, b';' | b' ' | b'\t') => {
+                self.gather(byte)?;
+                Part::Extension { size }
+            }
+            (Part::Extension { size }, b'\r') if is_extension(&self.extra) => {
+                self.extra.clear();
+                Part::SizeLf { size }
+            }
             (Part::Extension { size }, b'\t' | b' '..=b'~') => {
-                self.count_extra()?;
+                self.gather(byte)?;
                 Part::Extension { size }
             }
             (Part::SizeLf { size: 0 }, b'\n') => Part::Trailers,
             (Part::SizeLf { size }, b'\n') => Part::Data(size),
             (Part::DataCr, b'\r') => Part::DataLf,
             (Part::DataLf, b'\n') => Part::Size { size: 0, digits: 0 },
-            (Part::Trailers, byte) => return self.trailer_byte(byte),
-            _ => return Err(refuse(StatusCode::BadRequest, "malformed chunk")),
+            (Part::Trailers, byte) => {
+                self.gather(byte)?;
+                self.trailers_so_far()?
+            }
+            _ => return Err(malformed("malformed chunk")),
         };
         Ok(())
     }
 
-    /// Trailers end like a head, in an empty line, and are parsed like one.
-    fn trailer_byte(&mut self, byte: u8) -> Result<(), Refusal> {
-        self.count_extra()?;
-        self.trailers.push(byte);
-        let malformed = refuse(StatusCode::BadRequest, "malformed trailer");
-        if byte != b'\n' {
-            return Ok(());
-        }
-        if !self.trailers.ends_with(b"\r\n") {
-            return Err(malformed);
-        }
-        if self.trailers == b"\r\n" || self.trailers.ends_with(b"\r\n\r\n") {
-            let mut fields = [httparse::EMPTY_HEADER; 16];
-            match httparse::parse_headers(&self.trailers, &mut fields) {
-                Ok(httparse::Status::Complete(_)) => self.state = Part::Done,
-                _ => return Err(malformed),
-            }
-        }
+    fn gather(&mut self, byte: u8) -> Result<(), Refusal> {
+        let too_many = malformed("too many chunk extensions or trailers");
+        self.extras_left = self.extras_left.checked_sub(1).ok_or(too_many)?;
+        self.extra.push(byte);
         Ok(())
     }
 
-    fn count_extra(&mut self) -> Result<(), Refusal> {
-        self.extras += 1;
-        match self.extras <= MAX_EXTRAS {
-            true => Ok(()),
-            false => Err(refuse(StatusCode::BadRequest, "too many chunk extensions or trailers")),
+    /// Trailers end like a head, in an empty line, and are parsed like one.
+    fn trailers_so_far(&self) -> Result<Part, Refusal> {
+        let trailers = &self.extra[..];
+        if trailers.ends_with(b"\n") && !trailers.ends_with(b"\r\n") {
+            return Err(malformed("malformed trailer"));
         }
+        if trailers != b"\r\n" && !trailers.ends_with(b"\r\n\r\n") {
+            return Ok(Part::Trailers);
+        }
+        let mut fields = [httparse::EMPTY_HEADER; 16];
+        match httparse::parse_headers(trailers, &mut fields) {
+            Ok(httparse::Status::Complete((_, fields))) if !fields.iter().any(is_for_heads) => {
+                Ok(Part::Done)
+            }
+            _ => Err(malformed("malformed trailer")),
+        }
+    }
+}
+
+const fn malformed(reason: &'static str) -> Refusal {
+    refuse(StatusCode::BadRequest, reason)
+}
+
+/// Fields about framing and routing, which come too late behind the body (RFC 9110, 6.5.1).
+fn is_for_heads(field: &httparse::Header<'_>) -> bool {
+    ["content-length", "transfer-encoding", "host"]
+        .iter()
+        .any(|name| field.name.eq_ignore_ascii_case(name))
+}
+
+/// `*( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )` (RFC 9112, 7.1.1).
+fn is_extension(extra: &[u8]) -> bool {
+    let mut rest = extra;
+    while !rest.is_empty() {
+        let Some(name) = skip_space(rest).strip_prefix(b";").map(skip_space).and_then(skip_token)
+        else {
+            return false;
+        };
+        rest = name;
+        if let Some(value) = skip_space(rest).strip_prefix(b"=").map(skip_space) {
+            match skip_token(value).or_else(|| skip_quoted(value)) {
+                Some(behind) => rest = behind,
+                None => return false,
+            }
+        }
+    }
+    true
+}
+
+fn skip_space(bytes: &[u8]) -> &[u8] {
+    let start = bytes.iter().position(|&byte| byte != b' ' && byte != b'\t');
+    &bytes[start.unwrap_or(bytes.len())..]
+}
+
+fn skip_token(bytes: &[u8]) -> Option<&[u8]> {
+    let end = bytes.iter().position(|&byte| !is_token(byte)).unwrap_or(bytes.len());
+    (end > 0).then(|| &bytes[end..])
+}
+
+fn skip_quoted(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.strip_prefix(b"\"")?;
+    loop {
+        rest = match rest {
+            [b'"', behind @ ..] => return Some(behind),
+            [b'\\', _, behind @ ..] | [_, behind @ ..] => behind,
+            [] => return None,
+        };
     }
 }
 

@@ -128,9 +128,9 @@ fn too_long(start: &[u8]) -> Refusal {
 /// 505 is for a version that is one, such as `HTTP/2.0`; the rest is malformed (RFC 9112, 2.3).
 fn wrong_version(head: &[u8]) -> Refusal {
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or(head);
-    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or(line);
-    match version {
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+    let mut words = line.split(|&byte| byte == b' ').skip(2);
+    match (words.next(), words.next()) {
+        (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None)
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
             refuse(
@@ -138,7 +138,7 @@ fn wrong_version(head: &[u8]) -> Refusal {
                 "only HTTP/1.1 and HTTP/1.0 are spoken here",
             )
         }
-        _ => bad("malformed HTTP version"),
+        _ => bad("malformed request line"),
     }
 }
 
@@ -229,11 +229,13 @@ impl<'a> Fields<'a> {
 
     fn finish(self, len: usize) -> Result<Head, Refusal> {
         let framing = self.framing()?;
-        let Target { host, path, asterisk } = self.target()?;
-        if self.method == Method::Trace && framing != Framing::None {
-            // RFC 9110, 9.3.8: a client must not send content in a TRACE request.
-            return Err(bad("a TRACE request has no body"));
+        if matches!(self.method, Method::Connect | Method::Trace) {
+            return Err(refuse(
+                StatusCode::MethodNotAllowed,
+                "CONNECT and TRACE are not allowed here",
+            ));
         }
+        let Target { host, path, asterisk } = self.target()?;
         let mut canonical = Vec::with_capacity(self.others.len() + path.len() + host.len() + 48);
         write_line(&mut canonical, &[self.method.as_ref(), " ", path, " HTTP/1.1"]);
         write_line(&mut canonical, &["host: ", host]);
@@ -293,9 +295,6 @@ impl<'a> Fields<'a> {
         let host = self.host.unwrap_or("localhost");
         if !self.target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
             return Err(bad("malformed request target"));
-        }
-        if self.method == Method::Connect {
-            return Err(refuse(StatusCode::NotImplemented, "CONNECT is for proxies"));
         }
         if self.target == "*" && self.method == Method::Options {
             return Ok(Target { host, path: "/", asterisk: true });
@@ -375,6 +374,11 @@ fn check_host(host: &str) -> Result<(), Refusal> {
         true => Ok(()),
         false => Err(bad("malformed Host")),
     }
+}
+
+/// A byte of a token (RFC 9110, 5.6.2).
+pub(super) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// A byte of a reg-name (RFC 3986, 3.2.2). The comma is left out: `a, b` is two hosts, not one.

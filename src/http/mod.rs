@@ -198,8 +198,12 @@ impl<L: Listener> Server<L, Http> {
 }
 
 impl<S: Stream> Protocol<S> for Http {
-    async fn serve(self: Rc<Self>, stream: S, connection: Connection) -> io::Result<()> {
-        conversation::hold(self, stream, connection).await
+    fn serve(
+        self: Rc<Self>,
+        stream: S,
+        connection: Connection,
+    ) -> impl Future<Output = io::Result<()>> + 'static {
+        conversation::hold(self, stream, connection)
     }
 
     fn shortest_limit(&self) -> Duration {

@@ -194,7 +194,7 @@ impl<S: Stream> Wire<S> {
     /// Half-closes, then reads what still comes until the peer closes too, for half a second at most.
     pub(super) async fn linger(mut self) -> io::Result<()> {
         self.connection.set_state(State::Closing, None);
-        poll_fn(|cx| Pin::new(&mut self.stream).poll_close(cx)).await?;
+        self.stream.half_close()?;
         let clock = self.connection.clock().clone();
         let peer_closes = async {
             loop {
