@@ -4,6 +4,7 @@
 //! body is framed and whether the connection stays open, and writes the head anew for the engine, in
 //! the one form that async-h1 takes: `HTTP/1.1`, origin-form, one Host, no body headers, no Expect.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::str::FromStr;
 
@@ -216,6 +217,9 @@ impl<'a> Fields<'a> {
             return Ok(());
         } else if name.eq_ignore_ascii_case("connection") {
             for option in tokens(value) {
+                if !option.bytes().all(is_token) {
+                    return Err(bad("malformed Connection"));
+                }
                 self.close |= option.eq_ignore_ascii_case("close");
                 self.keep_alive |= option.eq_ignore_ascii_case("keep-alive");
                 self.upgrade_option |= option.eq_ignore_ascii_case("upgrade");
@@ -237,7 +241,7 @@ impl<'a> Fields<'a> {
         }
         let Target { host, path, asterisk } = self.target()?;
         let mut canonical = Vec::with_capacity(self.others.len() + path.len() + host.len() + 48);
-        write_line(&mut canonical, &[self.method.as_ref(), " ", path, " HTTP/1.1"]);
+        write_line(&mut canonical, &[self.method.as_ref(), " ", &path, " HTTP/1.1"]);
         write_line(&mut canonical, &["host: ", host]);
         canonical.extend_from_slice(&self.others);
         canonical.extend_from_slice(b"\r\n");
@@ -297,10 +301,10 @@ impl<'a> Fields<'a> {
             return Err(bad("malformed request target"));
         }
         if self.target == "*" && self.method == Method::Options {
-            return Ok(Target { host, path: "/", asterisk: true });
+            return Ok(Target { host, path: "/".into(), asterisk: true });
         }
         if self.target.starts_with('/') {
-            return Ok(Target { host, path: self.target, asterisk: false });
+            return Ok(Target { host, path: self.target.into(), asterisk: false });
         }
         let (authority, path) =
             absolute_form(self.target).ok_or(bad("malformed request target"))?;
@@ -314,7 +318,7 @@ impl<'a> Fields<'a> {
 
 struct Target<'a> {
     host: &'a str,
-    path: &'a str,
+    path: Cow<'a, str>,
     asterisk: bool,
 }
 
@@ -346,16 +350,16 @@ fn content_length(value: &str) -> Result<u64, Refusal> {
 }
 
 /// `http://host:port/path` split into authority and path.
-fn absolute_form(target: &str) -> Option<(&str, &str)> {
+fn absolute_form(target: &str) -> Option<(&str, Cow<'_, str>)> {
     let (scheme, rest) = target.split_once("://")?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return None;
     }
     match rest.find(['/', '?']) {
-        None => Some((rest, "/")),
-        Some(at) if rest.as_bytes()[at] == b'/' => Some(rest.split_at(at)),
-        // `http://host?query` would need a `/` put in; nobody sends it.
-        Some(_) => None,
+        None => Some((rest, "/".into())),
+        Some(at) if rest.as_bytes()[at] == b'/' => Some((&rest[..at], rest[at..].into())),
+        // RFC 9112, 3.2.1: an empty path is sent as `/`.
+        Some(at) => Some((&rest[..at], format!("/{}", &rest[at..]).into())),
     }
 }
 
@@ -369,7 +373,9 @@ fn check_host(host: &str) -> Result<(), Refusal> {
         Some(ipv6) => ipv6.parse::<std::net::Ipv6Addr>().is_ok(),
         None => !name.is_empty() && name.bytes().all(is_reg_name),
     };
-    let port_is_well = port.bytes().all(|byte| byte.is_ascii_digit()) && port.len() <= 5;
+    let port_is_well = port.is_empty()
+        || port.bytes().all(|byte| byte.is_ascii_digit())
+            && port.parse().is_ok_and(|port: u16| port > 0);
     match name_is_well && port_is_well {
         true => Ok(()),
         false => Err(bad("malformed Host")),

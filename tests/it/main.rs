@@ -1,0 +1,7 @@
+//! The integration tests: one binary, so that the library is linked once.
+//!
+//! They step a [`smol::LocalExecutor`], a manual clock and an in-memory network; nothing sleeps.
+//! What is global to a process (real signals, the logger, descriptors) is in `tests/process.rs`.
+
+#[cfg(feature = "http")]
+mod guard;
