@@ -1,1 +1,1 @@
-
+//! The guard at the door.

@@ -3,5 +3,10 @@
 //! They step a [`smol::LocalExecutor`], a manual clock and an in-memory network; nothing sleeps.
 //! What is global to a process (real signals, the logger, descriptors) is in `tests/process.rs`.
 
+mod accept;
+mod bench;
+#[cfg(feature = "http")]
+mod drain;
 #[cfg(feature = "http")]
 mod guard;
+mod supervisor;
