@@ -1,8 +1,8 @@
 //! Supervises several servers in one small process and sees them all out gracefully.
 //!
-//! ```no_run
-#![doc = include_str!("../examples/hello.rs")]
-//! ```
+#![cfg_attr(feature = "http", doc = "```no_run")]
+#![cfg_attr(feature = "http", doc = include_str!("../examples/hello.rs"))]
+#![cfg_attr(feature = "http", doc = "```")]
 //!
 //! A **supervisor** is a group of **services**, a service is a group of **connections**, and all of
 //! them are tasks on one single-threaded executor: dropping it ends everything in it.
@@ -28,11 +28,13 @@
 //! | `clock.rs` | [`Clock`]: now and sleep, injected |
 //! | `report.rs` | [`Report`], [`Outcome`], [`Cause`], exit status |
 //! | `signal.rs`, `handler.rs` | the process: signals as a stream, the second signal, the watchdog, [`exit`] |
-//! | `http/` | [`http`]: HTTP/1.1 with async-h1 behind a guard (feature `http`) |
+//! | `http/` | HTTP/1.1 with async-h1 behind a guard (feature `http`) |
 //! | `testing.rs` | `testing`: a clock and a network moved by hand (feature `testing`) |
 //!
 //! The library reads no environment and has no globals; signals, time and listeners are parameters. Only
 //! [`signals`] touches the process, and only its handler ends it. It runs on Unix.
+
+#![deny(clippy::unwrap_used)]
 
 mod clock;
 mod connection;

@@ -1,5 +1,7 @@
 //! The binary: servers that say hello, and a bye that tells the truth.
 
+#![deny(clippy::unwrap_used)]
+
 mod options;
 
 use std::io::{self, Write};
