@@ -4,12 +4,16 @@
 //! picked by the system; the well-known pair is tried in a network namespace made for it.
 #![cfg(feature = "bin")]
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::pipe::PipeFlags;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
@@ -243,9 +247,10 @@ fn a_handler_that_never_returns_is_cut_off_while_others_are_served() {
 }
 
 /// adieu with a standard error that takes one line and then is a full pipe, and the end that keeps it open.
-fn muted() -> (Server, std::io::PipeReader) {
-    let (reader, mut writer) = std::io::pipe().unwrap();
+fn muted() -> (Server, OwnedFd) {
+    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).unwrap();
     rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
+    let mut writer = File::from(writer);
     // "web listening on ..." still fits, "shutting down servers ..." does not.
     writer.write_all(&[b'.'; 4096 - 64]).unwrap();
     let listen = ["--listen", "web=127.0.0.1:0", "--grace", "1s"];
