@@ -9,4 +9,5 @@ mod bench;
 mod drain;
 #[cfg(feature = "http")]
 mod guard;
+mod readme;
 mod supervisor;
