@@ -5,8 +5,11 @@
 
 mod accept;
 mod bench;
+mod clients;
 #[cfg(feature = "http")]
 mod drain;
 #[cfg(feature = "http")]
 mod guard;
 mod supervisor;
+mod tcp;
+mod unix;
