@@ -43,6 +43,8 @@ mod group;
 mod handler;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod net;
 mod report;
 mod server;
@@ -54,6 +56,8 @@ mod tcp;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+#[cfg(feature = "hyper")]
+pub use self::hyper::Hyper;
 pub use clock::{Clock, Sleep, SystemClock};
 pub use connection::{Connection, State};
 pub use error::{BoxError, Error};
