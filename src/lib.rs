@@ -43,6 +43,8 @@ mod group;
 mod handler;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod net;
 mod report;
 mod server;
@@ -50,18 +52,25 @@ mod service;
 mod shutdown;
 mod signal;
 mod supervisor;
+mod tcp;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+#[cfg(feature = "hyper")]
+pub use self::hyper::Hyper;
 pub use clock::{Clock, Sleep, SystemClock};
 pub use connection::{Connection, State};
 pub use error::{BoxError, Error};
 #[cfg(feature = "http")]
 pub use http::Http;
-pub use net::{Listener, Peer, Stream, TcpListener, TcpStream};
+pub use net::{
+    Listener, Peer, SocketListener, SocketStream, Stream, TcpListener, TcpStream, UnixListener,
+    UnixStream,
+};
 pub use report::{Cause, Counts, Outcome, Report, ServiceReport, Snapshot, Straggler};
 pub use server::{Protocol, Server};
 pub use service::{Context, Service};
 pub use shutdown::{Shutdown, Trigger, shutdown};
 pub use signal::{Signal, SignalSource, Signals, exit, signals};
 pub use supervisor::{GRACE, Supervisor};
+pub use tcp::Tcp;

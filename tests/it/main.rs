@@ -5,9 +5,12 @@
 
 mod accept;
 mod bench;
+mod clients;
 #[cfg(feature = "http")]
 mod drain;
 #[cfg(feature = "http")]
 mod guard;
 mod readme;
 mod supervisor;
+mod tcp;
+mod unix;
