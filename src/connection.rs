@@ -40,6 +40,12 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [State; 6] = {
+        use State::{Active, Closing, Head, Idle, New, Upgraded};
+        [New, Head, Active, Idle, Upgraded, Closing]
+    };
+
     /// Whether work would be lost if the connection were closed now.
     pub fn is_in_flight(self) -> bool {
         matches!(self, State::Head | State::Active | State::Upgraded)
@@ -59,11 +65,39 @@ impl fmt::Display for State {
     }
 }
 
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// The client, to send a request, or the rest of a request's head.
+    Head,
+    /// The client, to send more of a request's body.
+    Body,
+    /// The handler, or whoever has taken the connection over.
+    Handler,
+    /// The client, to take more of an answer.
+    Answer,
+    /// The client, to close.
+    Close,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Waiting::Head => "a request head",
+            Waiting::Body => "a request body",
+            Waiting::Handler => "the handler",
+            Waiting::Answer => "the client to take the answer",
+            Waiting::Close => "the client to close",
+        })
+    }
+}
+
 /// All open connections of one service, and what became of the others.
 pub(crate) struct Register {
     clock: Rc<dyn Clock>,
     open: RefCell<Slab<Rc<Entry>>>,
     counts: RefCell<Counts>,
+    leaving: Cell<bool>,
     draining: Cell<bool>,
     /// The shortest time limit that a connection here can have.
     shortest: Cell<Duration>,
@@ -79,6 +113,10 @@ pub(crate) struct Entry {
     since: Cell<Instant>,
     due: Cell<Option<Instant>>,
     expired: Cell<bool>,
+    /// What it waits for within its state; `None` is the handler.
+    waiting: Cell<Option<Waiting>>,
+    received: Cell<u64>,
+    sent: Cell<u64>,
     /// Whether it did any work after the drain began.
     drained: Cell<bool>,
     request: RefCell<String>,
@@ -99,6 +137,7 @@ impl Register {
             clock,
             open: RefCell::new(Slab::new()),
             counts: RefCell::new(Counts::default()),
+            leaving: Cell::new(false),
             draining: Cell::new(false),
             shortest: Cell::new(Duration::MAX),
             room: Cell::new(None),
@@ -115,6 +154,9 @@ impl Register {
             since: Cell::new(now),
             due: Cell::new(None),
             expired: Cell::new(false),
+            waiting: Cell::new(None),
+            received: Cell::new(0),
+            sent: Cell::new(0),
             drained: Cell::new(false),
             request: RefCell::new(String::new()),
             waker: Cell::new(None),
@@ -133,8 +175,26 @@ impl Register {
         open.iter().filter(|(_, entry)| entry.state.get().is_in_flight()).count()
     }
 
+    pub(crate) fn open_by_state(&self) -> [(State, usize); State::ALL.len()] {
+        let mut by_state = State::ALL.map(|state| (state, 0));
+        for (_, entry) in self.open.borrow().iter() {
+            by_state[entry.state.get() as usize].1 += 1;
+        }
+        by_state
+    }
+
+    /// From now on every answer is the last one on its connection.
+    pub(crate) fn begin_lame_duck(&self) {
+        self.leaving.set(true);
+    }
+
+    pub(crate) fn draining(&self) -> bool {
+        self.draining.get()
+    }
+
     /// Tells every connection that the drain has begun.
     pub(crate) fn begin_drain(&self) {
+        self.leaving.set(true);
         if self.draining.replace(true) {
             return;
         }
@@ -198,18 +258,18 @@ impl Register {
         self.counts.borrow().clone()
     }
 
-    pub(crate) fn snapshots(&self) -> Vec<Snapshot> {
+    /// The first `most` open connections.
+    pub(crate) fn snapshots(&self, most: usize) -> Vec<Snapshot> {
         let now = self.clock.now();
         let open = self.open.borrow();
-        open.iter().map(|(_, entry)| entry.snapshot(now)).collect()
+        open.iter().take(most).map(|(_, entry)| entry.snapshot(now)).collect()
     }
 
     /// Gives up on all connections that are still open: from here on they count as cut off.
-    pub(crate) fn cut_off(&self) -> Vec<Snapshot> {
-        let stragglers = self.snapshots();
-        self.counts.borrow_mut().cut_off += stragglers.len() as u64;
-        self.open.borrow_mut().clear();
-        stragglers
+    pub(crate) fn cut_off(&self) {
+        let mut open = self.open.borrow_mut();
+        self.counts.borrow_mut().cut_off += open.len() as u64;
+        open.clear();
     }
 }
 
@@ -221,6 +281,18 @@ impl Entry {
             age: now.saturating_duration_since(self.accepted),
             in_state: now.saturating_duration_since(self.since.get()),
             request: self.request.borrow().clone(),
+            received: self.received.get(),
+            sent: self.sent.get(),
+            waits_for: self.waits_for(),
+        }
+    }
+
+    fn waits_for(&self) -> Waiting {
+        match self.state.get() {
+            State::New | State::Idle | State::Head => Waiting::Head,
+            State::Active => self.waiting.get().unwrap_or(Waiting::Handler),
+            State::Upgraded => Waiting::Handler,
+            State::Closing => Waiting::Close,
         }
     }
 }
@@ -288,6 +360,13 @@ impl Connection {
         self.cx.register.draining.get()
     }
 
+    /// Whether the client should go elsewhere after this answer: from the lame duck period on
+    /// answers say `Connection: close`, but idle connections end only when
+    /// [draining](Connection::draining).
+    pub fn leaving(&self) -> bool {
+        self.cx.register.leaving.get()
+    }
+
     /// The shutdown, to be raced against.
     pub fn shutdown(&self) -> &Shutdown {
         self.cx.shutdown()
@@ -324,6 +403,24 @@ impl Connection {
         request.clear();
         // Writing to a String cannot fail.
         let _ = fmt::Write::write_fmt(&mut *request, line);
+    }
+
+    /// Notes what is waited for while a request is [active](State::Active), as the report should tell
+    /// it; `None`, as at first, is the handler. Returns what was noted before.
+    pub fn wait_for(&self, waiting: Option<Waiting>) -> Option<Waiting> {
+        self.entry.waiting.replace(waiting)
+    }
+
+    /// Counts bytes that were read from the connection.
+    pub fn count_received(&self, bytes: usize) {
+        self.entry.received.set(self.entry.received.get() + bytes as u64);
+        self.cx.register.count(|counts| counts.received += bytes as u64);
+    }
+
+    /// Counts bytes that were written to the connection.
+    pub fn count_sent(&self, bytes: usize) {
+        self.entry.sent.set(self.entry.sent.get() + bytes as u64);
+        self.cx.register.count(|counts| counts.sent += bytes as u64);
     }
 
     /// Counts one request answered in full.

@@ -23,6 +23,7 @@
 //! | `shutdown.rs` | [`Trigger`] and [`Shutdown`]: a channel that is only ever closed |
 //! | `group.rs` | tasks that live and die together; waits by counting |
 //! | `connection.rs` | [`Connection`] and its [`State`]; the register the supervisor reads |
+//! | `status.rs` | [`Status`]: the run as its services can look at it |
 //! | `server.rs` | [`Server`]: the one accept loop; back-off, limits |
 //! | `net.rs` | [`Listener`] and [`Stream`], and TCP |
 //! | `clock.rs` | [`Clock`]: now and sleep, injected |
@@ -51,6 +52,7 @@ mod server;
 mod service;
 mod shutdown;
 mod signal;
+mod status;
 mod supervisor;
 mod tcp;
 #[cfg(feature = "testing")]
@@ -59,7 +61,7 @@ pub mod testing;
 #[cfg(feature = "hyper")]
 pub use self::hyper::Hyper;
 pub use clock::{Clock, Sleep, SystemClock};
-pub use connection::{Connection, State};
+pub use connection::{Connection, State, Waiting};
 pub use error::{BoxError, Error};
 #[cfg(feature = "http")]
 pub use http::Http;
@@ -72,5 +74,6 @@ pub use server::{Protocol, Server};
 pub use service::{Context, Service};
 pub use shutdown::{Shutdown, Trigger, shutdown};
 pub use signal::{Signal, SignalSource, Signals, exit, signals};
+pub use status::{Phase, ServiceStatus, Status};
 pub use supervisor::{GRACE, Supervisor};
 pub use tcp::Tcp;

@@ -41,7 +41,7 @@ async fn serve(options: Options) -> std::result::Result<Report, Error> {
         let server = bind(name, address, options.delay).map_err(|error| error.in_service(name))?;
         servers.push((name, server));
     }
-    let mut supervisor = Supervisor::new().grace(options.grace);
+    let mut supervisor = Supervisor::new().grace(options.grace).lame_duck(options.lame_duck);
     for (number, (name, server)) in servers.into_iter().enumerate() {
         match (options.is_default_pair, server.listener().port()) {
             (true, Some(port)) => info!("server {} listening on port {port}", number + 1),

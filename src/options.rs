@@ -14,6 +14,9 @@ Options:
   --listen NAME=ADDR  a server to start; may be repeated, and replaces the default pair
                       server1=[::]:8080 server2=[::]:8081 ([::] is all interfaces)
   --grace DURATION    how long the shutdown may take before it cuts off [default: 10s]
+  --lame-duck DURATION
+                      how long to go on accepting before the shutdown, not ready and with
+                      Connection: close, for load balancers; part of --grace [default: 0s]
   --delay DURATION    how long every answer takes, to watch a drain with [default: 0s]
   --help              print this
   --version           print the version
@@ -36,6 +39,7 @@ pub struct Options {
     pub listen: Vec<Listen>,
     pub is_default_pair: bool,
     pub grace: Duration,
+    pub lame_duck: Duration,
     pub delay: Duration,
 }
 
@@ -49,11 +53,15 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     let mut parser = lexopt::Parser::from_iter(arguments);
     let mut listen = Vec::new();
     let mut grace = adieu::GRACE;
+    let mut lame_duck = Duration::ZERO;
     let mut delay = Duration::ZERO;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
             Long("listen") => listen.push(server(&value(&mut parser, "--listen")?, &listen)?),
             Long("grace") => grace = duration(&value(&mut parser, "--grace")?, "--grace")?,
+            Long("lame-duck") => {
+                lame_duck = duration(&value(&mut parser, "--lame-duck")?, "--lame-duck")?
+            }
             Long("delay") => delay = duration(&value(&mut parser, "--delay")?, "--delay")?,
             Short('h') | Long("help") => return Ok(Parsed::Print(HELP.to_owned())),
             Short('V') | Long("version") => {
@@ -62,13 +70,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
             other => return Err(other.unexpected().to_string()),
         }
     }
+    if !lame_duck.is_zero() && lame_duck >= grace {
+        return Err("--lame-duck: it must be shorter than --grace, which includes it".to_owned());
+    }
     let is_default_pair = listen.is_empty();
     if is_default_pair {
         for (name, address) in [("server1", "[::]:8080"), ("server2", "[::]:8081")] {
             listen.push(Listen { name: name.to_owned(), address: address.to_owned() });
         }
     }
-    Ok(Parsed::Serve(Options { listen, is_default_pair, grace, delay }))
+    Ok(Parsed::Serve(Options { listen, is_default_pair, grace, lame_duck, delay }))
 }
 
 fn value(parser: &mut lexopt::Parser, flag: &str) -> Result<String, String> {

@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use log::{debug, error, info, warn};
 
-use crate::connection::State;
+use crate::connection::{State, Waiting};
 use crate::error::BoxError;
 use crate::net::Peer;
 use crate::signal::{Signal, SignalName};
+
+/// How many of those that were cut off the log names; the report has them all.
+const NAMED: usize = 20;
 
 /// Why shutdown began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +97,10 @@ pub struct Counts {
     pub cut_off: u64,
     /// Connections or handlers that panicked.
     pub panicked: u64,
+    /// Bytes read from connections.
+    pub received: u64,
+    /// Bytes written to connections.
+    pub sent: u64,
 }
 
 /// How one service ended, and what it has done.
@@ -122,6 +129,12 @@ pub struct Snapshot {
     pub in_state: Duration,
     /// The request in flight, such as `GET /slow`; empty where there is none.
     pub request: String,
+    /// Bytes read from it.
+    pub received: u64,
+    /// Bytes written to it.
+    pub sent: u64,
+    /// What it waits for.
+    pub waits_for: Waiting,
 }
 
 impl fmt::Display for Snapshot {
@@ -130,7 +143,13 @@ impl fmt::Display for Snapshot {
         if !self.request.is_empty() {
             write!(f, ", {}", self.request)?;
         }
-        write!(f, ", open for {}", Seconds(self.age))
+        // A protocol that does not count has nothing to tell.
+        for (bytes, way) in [(self.received, "in"), (self.sent, "out")] {
+            if bytes > 0 {
+                write!(f, ", {bytes} B {way}")?;
+            }
+        }
+        write!(f, ", waits for {}, open for {}", self.waits_for, Seconds(self.age))
     }
 }
 
@@ -199,8 +218,11 @@ impl Report {
 
     /// Logs how it ended: the stragglers by name, and "a graceful bye" only if it was one.
     pub(crate) fn log(&self) {
-        for straggler in &self.stragglers {
+        for straggler in self.stragglers.iter().take(NAMED) {
             warn!("cut off: {straggler}");
+        }
+        if self.stragglers.len() > NAMED {
+            warn!("cut off: {} more", self.stragglers.len() - NAMED);
         }
         debug!("{self}");
         match self.aborted {
@@ -221,7 +243,7 @@ impl fmt::Display for Report {
             write!(f, ", aborted by a second signal, {}", SignalName(signal))?;
         }
         for service in &self.services {
-            let Counts { accepted, requests, drained, closed_idle, cut_off, panicked } =
+            let Counts { accepted, requests, drained, closed_idle, cut_off, panicked, .. } =
                 &service.counts;
             write!(f, "\n{}: {}", service.name, service.outcome)?;
             write!(f, "; {accepted} accepted, {requests} requests, {drained} drained")?;

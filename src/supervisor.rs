@@ -1,10 +1,11 @@
 //! The supervisor: starts services, notices the first cause to stop, and sees them all out.
 //!
-//! A run has two halves. In the first it waits for a cause; in the second, the drain, it waits
-//! for three things at once: the last service to end, the deadline, a second signal. Both halves
+//! A run has two halves. In the first it waits for a cause; in the second it waits for three
+//! things at once: the last service to end, the deadline, a second signal. The second half may begin
+//! with a lame duck period; then comes the drain, and behind it the admin services. Both halves
 //! run on one executor that the run owns; dropping it at the end drops whatever is left.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::{Future, pending};
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
@@ -18,17 +19,21 @@ use smol::LocalExecutor;
 use crate::clock::{Clock, SystemClock};
 use crate::connection::Register;
 use crate::error::BoxError;
-use crate::group::{self, Group};
-use crate::report::{Cause, Left, Outcome, Report, ServiceReport, Straggler};
+use crate::group;
+use crate::report::{Cause, Left, Outcome, Report, Seconds};
 use crate::service::{Context, Service};
 use crate::shutdown::{Shutdown, Trigger, shutdown};
 use crate::signal::{Signal, SignalSource};
+use crate::status::{Phase, Slot, Status};
 
 /// The default grace period.
 pub const GRACE: Duration = Duration::from_secs(10);
 
 /// How finely time limits are kept: expiries closer together than this share one wake-up.
 const SWEEP: Duration = Duration::from_millis(100);
+
+/// How many stragglers the log names each second.
+const NAMED: usize = 5;
 
 type Start = Box<dyn FnOnce(Context) -> Serving>;
 type Serving = Pin<Box<dyn Future<Output = Result<(), BoxError>>>>;
@@ -38,10 +43,17 @@ type Serving = Pin<Box<dyn Future<Output = Result<(), BoxError>>>>;
 /// See the [crate's front page](crate) for a whole program.
 #[must_use = "a supervisor does nothing until it is run"]
 pub struct Supervisor {
-    services: Vec<(Rc<str>, Start)>,
+    services: Vec<Added>,
     grace: Duration,
+    lame_duck: Duration,
     clock: Rc<dyn Clock>,
     asked: (Trigger, Shutdown),
+}
+
+struct Added {
+    name: Rc<str>,
+    is_admin: bool,
+    start: Start,
 }
 
 impl Default for Supervisor {
@@ -56,21 +68,41 @@ impl Supervisor {
         Supervisor {
             services: Vec::new(),
             grace: GRACE,
+            lame_duck: Duration::ZERO,
             clock: Rc::new(SystemClock),
             asked: shutdown(),
         }
     }
 
     /// Adds a service. The name is a label for logs and the report.
-    pub fn service(mut self, name: &str, service: impl Service) -> Supervisor {
+    pub fn service(self, name: &str, service: impl Service) -> Supervisor {
+        self.add(name, service, false)
+    }
+
+    /// Adds a service that sees the others out: it is told to stop when they have ended, so that
+    /// probes and pages are answered to the last. It keeps no run alive by itself, and the deadline
+    /// is the same for it. If it fails, that is a cause like any other.
+    pub fn admin(self, name: &str, service: impl Service) -> Supervisor {
+        self.add(name, service, true)
+    }
+
+    fn add(mut self, name: &str, service: impl Service, is_admin: bool) -> Supervisor {
         let serve = move |cx| Box::pin(service.serve(cx)) as Serving;
-        self.services.push((name.into(), Box::new(serve)));
+        self.services.push(Added { name: name.into(), is_admin, start: Box::new(serve) });
         self
     }
 
     /// Sets the grace period: the time from the cause to the deadline. Default: 10 s.
     pub fn grace(mut self, grace: Duration) -> Supervisor {
         self.grace = grace;
+        self
+    }
+
+    /// Sets how long to be a lame duck between the cause and the drain: not ready, answers say
+    /// `Connection: close`, listeners still accept. It is for load balancers, which take a while to
+    /// notice. The grace period includes it and ends it. Default: 0.
+    pub fn lame_duck(mut self, period: Duration) -> Supervisor {
+        self.lame_duck = period;
         self
     }
 
@@ -104,38 +136,17 @@ impl Supervisor {
     }
 }
 
-/// One service while it runs.
-struct Slot {
-    name: Rc<str>,
-    register: Rc<Register>,
-    outcome: Rc<RefCell<Option<Outcome>>>,
-    group: Group,
-}
-
-impl Slot {
-    /// The service has returned, and its connections and tasks are gone.
-    fn has_ended(&self) -> bool {
-        self.group.has_ended()
-    }
-
-    fn waits_for(&self) -> String {
-        let in_flight = self.register.in_flight();
-        match self.register.len() - in_flight {
-            0 if in_flight == 0 => "still running".to_owned(),
-            0 => format!("{in_flight} in flight"),
-            closing => format!("{in_flight} in flight, {closing} closing"),
-        }
-    }
-}
-
 /// A run under way.
 struct Run {
-    slots: Vec<Slot>,
+    status: Status,
+    executor: Rc<LocalExecutor<'static>>,
     clock: Rc<dyn Clock>,
     grace: Duration,
-    deadline: Rc<Cell<Option<Instant>>>,
+    lame_duck: Duration,
     asked: Shutdown,
+    leave: Trigger,
     tell: Trigger,
+    tell_admin: Trigger,
     failures: async_channel::Receiver<Rc<str>>,
     // Kept, so that dropping every handle outside does not look like a request.
     _asking: Trigger,
@@ -143,26 +154,29 @@ struct Run {
 
 impl Run {
     fn start(supervisor: Supervisor, executor: &Rc<LocalExecutor<'static>>) -> Run {
-        let Supervisor { services, grace, clock, asked: (_asking, asked) } = supervisor;
+        let Supervisor { services, grace, lame_duck, clock, asked: (_asking, asked) } = supervisor;
+        let (leave, leaving) = shutdown();
         let (tell, told) = shutdown();
+        let (tell_admin, admin_told) = shutdown();
         let (failed, failures) = async_channel::unbounded();
-        let deadline = Rc::new(Cell::new(None));
-        let start = |(name, serve): (Rc<str>, Start)| {
+        let status = Status::new(clock.clone(), leaving);
+        let start = |Added { name, is_admin, start }: Added| {
             let (group, member) = group::group(executor);
             let register = Register::new(clock.clone());
             let outcome = Rc::new(RefCell::new(None));
             let cx = Context {
                 name: name.clone(),
-                shutdown: told.clone(),
+                shutdown: if is_admin { admin_told.clone() } else { told.clone() },
                 clock: clock.clone(),
-                deadline: deadline.clone(),
+                status: status.clone(),
                 register: register.clone(),
                 member: member.clone(),
             };
-            let slot = Slot { name: name.clone(), register, outcome: outcome.clone(), group };
+            let slot =
+                Slot { name: name.clone(), is_admin, register, outcome: outcome.clone(), group };
             let failed = failed.clone();
             member.spawn(async move {
-                let serving = AssertUnwindSafe(async move { serve(cx).await });
+                let serving = AssertUnwindSafe(async move { start(cx).await });
                 let ended = Outcome::of(serving.catch_unwind().await);
                 if ended.is_failure() {
                     error!("{name} {ended}");
@@ -173,17 +187,27 @@ impl Run {
             });
             slot
         };
-        let slots = services.into_iter().map(start).collect();
-        Run { slots, clock, grace, deadline, asked, tell, failures, _asking }
+        status.set_slots(services.into_iter().map(start).collect());
+        let executor = executor.clone();
+        Run {
+            status,
+            executor,
+            clock,
+            grace,
+            lame_duck,
+            asked,
+            leave,
+            tell,
+            tell_admin,
+            failures,
+            _asking,
+        }
     }
 
     async fn drive(self, mut signals: Pin<&mut impl Stream<Item = Signal>>) -> Report {
         let cause = self.first_cause(&mut signals).or(self.sweep()).await;
         let began = self.clock.now();
-        let aborted = match cause {
-            Cause::AllFinished => None,
-            _ => self.drain(began, signals).or(self.sweep()).await,
-        };
+        let aborted = self.see_out(&cause, began, signals).or(self.sweep()).await;
         let report = self.report(cause, aborted, began);
         report.log();
         report
@@ -202,41 +226,76 @@ impl Run {
             }
         };
         let all_finished = async {
-            self.all_ended().await;
+            self.ended(false).await;
             Cause::AllFinished
         };
         // A failure before "all finished": the last service may end by failing.
         signal.or(trigger).or(failure).or(all_finished).await
     }
 
-    /// Tells everybody, in one turn of the loop, and waits for the end. `Some` if a signal forced it.
-    async fn drain(
+    /// From the cause to the end. `Some` if a signal forced it.
+    async fn see_out(
         &self,
+        cause: &Cause,
         began: Instant,
         mut signals: Pin<&mut impl Stream<Item = Signal>>,
     ) -> Option<Signal> {
-        let deadline = began.checked_add(self.grace);
-        self.deadline.set(deadline);
-        self.tell.shut_down();
-        for slot in &self.slots {
-            slot.register.begin_drain();
-        }
-        // Behind the telling: a log line may block.
-        info!("shutting down servers, please wait...");
-        let ended = async {
-            self.all_ended().await;
+        let (grace, forced) = match cause {
+            Cause::Signal(Signal::Quit) => (Duration::ZERO, Some(Signal::Quit)),
+            _ => (self.grace, None),
+        };
+        let deadline = began.checked_add(grace);
+        self.status.set_cause(cause, deadline);
+        self.leave.shut_down();
+        let orderly = async {
+            if *cause != Cause::AllFinished {
+                self.be_a_lame_duck(began, grace).await;
+                self.drain(false, &self.tell);
+                // Behind the telling: a log line may block.
+                info!("shutting down servers, please wait...");
+                self.ended(false).await;
+            }
+            self.drain(true, &self.tell_admin);
+            self.ended(true).await;
             None
         };
         let missed = async {
             self.watch(began, deadline).await;
-            None
+            forced
         };
         let aborted = async { Some(next_signal(&mut signals).await) };
-        ended.or(aborted).or(missed).await
+        orderly.or(aborted).or(missed).await
     }
 
-    async fn all_ended(&self) {
-        for slot in &self.slots {
+    async fn be_a_lame_duck(&self, began: Instant, grace: Duration) {
+        let period = self.lame_duck.min(grace);
+        if period.is_zero() {
+            return;
+        }
+        self.status.set_phase(Phase::LameDuck);
+        for slot in self.slots(false) {
+            slot.register.begin_lame_duck();
+        }
+        info!("lame duck for {}, not ready any more", Seconds(period));
+        let over = self.clock.sleep_until(began + period);
+        self.ended(false).or(over).await;
+    }
+
+    /// Tells all of a kind, in one turn of the loop.
+    fn drain(&self, admin: bool, tell: &Trigger) {
+        self.status.set_phase(Phase::Draining);
+        tell.shut_down();
+        for slot in self.slots(admin) {
+            slot.register.begin_drain();
+        }
+    }
+
+    fn slots(&self, admin: bool) -> impl Iterator<Item = &Slot> {
+        self.status.slots().iter().filter(move |slot| slot.is_admin == admin)
+    }
+
+    async fn ended(&self, admin: bool) {
+        for slot in self.slots(admin) {
             slot.group.ended().await;
         }
     }
@@ -250,11 +309,27 @@ impl Run {
             self.clock.sleep_until(until).await;
             let left = deadline.map(|deadline| deadline.saturating_duration_since(until));
             if left == Some(Duration::ZERO) {
-                return;
+                break;
             }
-            for slot in self.slots.iter().filter(|slot| !slot.has_ended()) {
-                info!("{}: {}{}", slot.name, slot.waits_for(), Left(left));
-            }
+            self.say_who_is_left(left);
+        }
+        // However short the grace period: whoever has nothing to do gets the turn it takes to end,
+        // and whoever was in the accept queue another.
+        for _ in 0..2 {
+            self.executor.spawn(async {}).await;
+        }
+    }
+
+    fn say_who_is_left(&self, left: Option<Duration>) {
+        for slot in self.status.slots().iter().filter(|slot| slot.is_waited_for()) {
+            info!("{}: {}{}", slot.name, slot.waits_for(), Left(left));
+        }
+        let (named, more) = self.status.stragglers(NAMED);
+        for straggler in named {
+            info!("waiting for {straggler}");
+        }
+        if more > 0 {
+            info!("and for {more} more");
         }
     }
 
@@ -265,8 +340,10 @@ impl Run {
     async fn sweep<T>(&self) -> T {
         loop {
             let now = self.clock.now();
-            let next = self.slots.iter().filter_map(|slot| slot.register.expire(now)).min();
-            let shortest = self.slots.iter().map(|slot| slot.register.shortest_limit()).min();
+            let next =
+                self.status.slots().iter().filter_map(|slot| slot.register.expire(now)).min();
+            let shortest =
+                self.status.slots().iter().map(|slot| slot.register.shortest_limit()).min();
             let shortest = shortest.unwrap_or(Duration::MAX).max(SWEEP);
             let latest = now.checked_add(shortest);
             let at = next.into_iter().chain(latest).min();
@@ -279,25 +356,8 @@ impl Run {
 
     fn report(&self, cause: Cause, aborted: Option<Signal>, began: Instant) -> Report {
         let mut stragglers = Vec::new();
-        let mut services = Vec::new();
-        for slot in &self.slots {
-            let service = slot.name.to_string();
-            let cut_off = slot.register.cut_off();
-            let returned = slot.outcome.borrow_mut().take();
-            if returned.is_none() || (cut_off.is_empty() && !slot.has_ended()) {
-                stragglers.push(Straggler { service: service.clone(), connection: None });
-            }
-            let outcome = match returned {
-                Some(Outcome::Finished) if !slot.has_ended() => Outcome::CutOff,
-                Some(outcome) => outcome,
-                None => Outcome::CutOff,
-            };
-            stragglers.extend(cut_off.into_iter().map(|connection| Straggler {
-                service: service.clone(),
-                connection: Some(connection),
-            }));
-            services.push(ServiceReport { name: service, outcome, counts: slot.register.counts() });
-        }
+        let slots = self.status.slots().iter();
+        let services = slots.map(|slot| slot.report(&mut stragglers)).collect();
         let took = self.clock.now().saturating_duration_since(began);
         Report { cause, services, stragglers, aborted, took }
     }

@@ -328,6 +328,7 @@ fn bad_usage_is_one_line_and_exit_2() {
         (&["--listen", "a=127.0.0.1:99999"], "invalid port"),
         (&["--listen", "a=:0", "--listen", "a=:0"], "two servers named \"a\""),
         (&["--grace", "10"], "--grace: \"10\" is not a duration"),
+        (&["--lame-duck", "10s"], "--lame-duck: it must be shorter than --grace"),
         (&["--delay", "soon"], "--delay: \"soon\" is not a duration"),
         (&["surprise"], "surprise"),
     ];
@@ -344,7 +345,7 @@ fn help_and_version_are_printed_and_exit_0() {
     let help = adieu().arg("--help").output().unwrap();
     assert!(help.status.success());
     let help = String::from_utf8(help.stdout).unwrap();
-    for flag in ["--listen", "--grace", "--delay", "--version"] {
+    for flag in ["--listen", "--grace", "--lame-duck", "--delay", "--version"] {
         assert!(help.contains(flag), "{help}");
     }
     let version = adieu().arg("--version").output().unwrap();

@@ -14,6 +14,7 @@ use futures_lite::{AsyncRead, future};
 
 use super::Http;
 use super::head::Head;
+pub(super) use crate::connection::Waiting;
 use crate::connection::{Connection, State};
 use crate::net::Stream;
 
@@ -30,14 +31,6 @@ const LINGER: Duration = Duration::from_millis(500);
 /// The same while draining, when the end of the process waits for it.
 const LINGER_DRAINING: Duration = Duration::from_millis(100);
 
-/// What a connection waits for; each has its own time limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waiting {
-    Head,
-    Body,
-    Answer,
-}
-
 pub(super) struct Wire<S> {
     pub(super) stream: S,
     pub(super) connection: Connection,
@@ -47,7 +40,6 @@ pub(super) struct Wire<S> {
     requests: u64,
     /// Answers in the outbox that are complete.
     answered: u64,
-    waiting: Option<Waiting>,
     pub(super) http: Rc<Http>,
 }
 
@@ -60,7 +52,6 @@ impl<S: Stream> Wire<S> {
             outbox: Vec::new(),
             requests: 0,
             answered: 0,
-            waiting: None,
             http,
         };
         wire.connection.set_state(State::New, Some(wire.http.limits.idle));
@@ -99,6 +90,7 @@ impl<S: Stream> Wire<S> {
         let scratch = &mut *self.http.scratch.borrow_mut();
         let amount = ready!(Pin::new(&mut self.stream).poll_read(cx, scratch))?;
         self.inbox.extend_from_slice(&scratch[..amount]);
+        self.connection.count_received(amount);
         Poll::Ready(Ok(amount))
     }
 
@@ -111,7 +103,7 @@ impl<S: Stream> Wire<S> {
         match self.poll_fill(cx) {
             Poll::Ready(read) => {
                 if waiting != Waiting::Head {
-                    self.waiting = None;
+                    self.connection.wait_for(None);
                 }
                 Poll::Ready(read)
             }
@@ -122,12 +114,12 @@ impl<S: Stream> Wire<S> {
     /// To be asked after a read or write came back pending: starts the time limit of what is
     /// waited for, and is ready, with the error, once it has passed.
     fn poll_limit(&mut self, waiting: Waiting, cx: &mut Context<'_>) -> Poll<io::Error> {
-        if self.waiting.replace(waiting) != Some(waiting) {
+        if self.connection.wait_for(Some(waiting)) != Some(waiting) {
             let limits = &self.http.limits;
             self.connection.set_limit(match waiting {
                 Waiting::Head => limits.head_time,
                 Waiting::Body => limits.body_time,
-                Waiting::Answer => limits.answer_time,
+                _ => limits.answer_time,
             });
         }
         self.connection.poll_expired(cx).map(|()| io::ErrorKind::TimedOut.into())
@@ -135,14 +127,14 @@ impl<S: Stream> Wire<S> {
 
     /// Part of a request head is here: from now on it has a time limit.
     pub(super) fn begin_head(&mut self) {
-        self.waiting = Some(Waiting::Head);
+        self.connection.wait_for(Some(Waiting::Head));
         self.connection.set_state(State::Head, Some(self.http.limits.head_time));
     }
 
     /// The whole head is here: the time limit is over, and handlers have none.
     pub(super) fn begin_request(&mut self, head: &Head) {
         self.inbox.drain(..head.len);
-        self.waiting = None;
+        self.connection.wait_for(None);
         self.requests += 1;
         self.connection.set_state(State::Active, None);
         self.connection.set_request(format_args!("{}", head.request()));
@@ -178,7 +170,8 @@ impl<S: Stream> Wire<S> {
                 match Pin::new(&mut self.stream).poll_write(cx, &self.outbox[written..]) {
                     Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     Poll::Ready(Ok(amount)) => {
-                        self.waiting = None;
+                        self.connection.wait_for(None);
+                        self.connection.count_sent(amount);
                         Poll::Ready(Ok(amount))
                     }
                     Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

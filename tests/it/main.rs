@@ -10,6 +10,8 @@ mod clients;
 mod drain;
 #[cfg(feature = "http")]
 mod guard;
+#[cfg(feature = "http")]
+mod lame_duck;
 mod readme;
 mod supervisor;
 mod tcp;
