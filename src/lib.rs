@@ -28,7 +28,8 @@
 //! | `net.rs` | [`Listener`] and [`Stream`], and TCP |
 //! | `clock.rs` | [`Clock`]: now and sleep, injected |
 //! | `report.rs` | [`Report`], [`Outcome`], [`Cause`], exit status |
-//! | `signal.rs`, `handler.rs` | the process: signals as a stream, the second signal, the watchdog, [`exit`] |
+//! | `signal.rs`, `handler.rs`, `exit.rs` | the process: signals as a stream, the second signal, the watchdog, [`exit`] |
+//! | `sys.rs` | all unsafe code: system calls without a safe wrapper |
 //! | `http/` | HTTP/1.1 with async-h1 behind a guard (feature `http`) |
 //! | `testing.rs` | `testing`: a clock and a network moved by hand (feature `testing`) |
 //!
@@ -40,6 +41,7 @@
 mod clock;
 mod connection;
 mod error;
+mod exit;
 mod group;
 mod handler;
 #[cfg(feature = "http")]
@@ -54,6 +56,7 @@ mod shutdown;
 mod signal;
 mod status;
 mod supervisor;
+mod sys;
 mod tcp;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -63,6 +66,7 @@ pub use self::hyper::Hyper;
 pub use clock::{Clock, Sleep, SystemClock};
 pub use connection::{Connection, State, Waiting};
 pub use error::{BoxError, Error};
+pub use exit::{ExitCodes, exit, exit_with};
 #[cfg(feature = "http")]
 pub use http::Http;
 pub use net::{
@@ -73,7 +77,7 @@ pub use report::{Cause, Counts, Outcome, Report, ServiceReport, Snapshot, Stragg
 pub use server::{Protocol, Server};
 pub use service::{Context, Service};
 pub use shutdown::{Shutdown, Trigger, shutdown};
-pub use signal::{Signal, SignalSource, Signals, exit, signals};
+pub use signal::{Signal, SignalSource, Signals, signals};
 pub use status::{Phase, ServiceStatus, Status};
 pub use supervisor::{GRACE, Supervisor};
 pub use tcp::Tcp;

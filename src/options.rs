@@ -24,9 +24,10 @@ Options:
 A DURATION is written 500ms, 10s or 1m. RUST_LOG sets what is logged [default: info];
 RUST_LOG=adieu::access=debug logs every request.
 
-SIGINT (Ctrl-C) and SIGTERM begin the shutdown, a second one ends it at once.
+SIGINT (Ctrl-C), SIGTERM and SIGHUP (unless started to ignore it) begin the shutdown;
+SIGQUIT shuts down without waiting; a second signal ends it at once.
 Exit status: 0 a graceful bye, 1 a server failed or could not start, 2 bad usage,
-124 the grace period ended first, 128+n aborted by a second signal n.
+124 the grace period ended first, 128+n aborted by signal n.
 ";
 
 /// What the arguments ask for.

@@ -11,6 +11,7 @@ use log::{debug, error, info, warn};
 
 use crate::connection::{State, Waiting};
 use crate::error::BoxError;
+use crate::exit::ExitCodes;
 use crate::net::Peer;
 use crate::signal::{Signal, SignalName};
 
@@ -182,7 +183,7 @@ pub struct Report {
     pub services: Vec<ServiceReport>,
     /// Who was cut off.
     pub stragglers: Vec<Straggler>,
-    /// The second signal, if one ended the wait before the deadline.
+    /// The signal that ended the wait before the deadline, if one did: a second one, or SIGQUIT.
     pub aborted: Option<Signal>,
     /// How long it took from the cause to the end.
     pub took: Duration,
@@ -191,7 +192,8 @@ pub struct Report {
 impl Report {
     /// Whether it was a graceful bye: no service failed, nothing was cut off, nobody aborted.
     pub fn is_graceful(&self) -> bool {
-        self.exit_status() == 0
+        let failed = self.services.iter().any(|service| service.outcome.is_failure());
+        self.aborted.is_none() && !failed && self.stragglers.is_empty()
     }
 
     /// The service of this name.
@@ -200,15 +202,10 @@ impl Report {
     }
 
     /// The exit status: 128 + n when signal n aborted the wait, 1 when a service failed or
-    /// panicked, 124 (as of timeout(1)) when the deadline cut something off, else 0.
+    /// panicked, 124 (as of timeout(1)) when the deadline cut something off, else 0. For other
+    /// codes see [`ExitCodes::of_report`].
     pub fn exit_status(&self) -> u8 {
-        let mut services = self.services.iter();
-        match self.aborted {
-            Some(signal) => 128 + signal as u8,
-            None if services.any(|service| service.outcome.is_failure()) => 1,
-            None if !self.stragglers.is_empty() => 124,
-            None => 0,
-        }
+        ExitCodes::default().of_report(self)
     }
 
     /// [`exit_status`](Report::exit_status), ready to be returned from `main`.
@@ -226,7 +223,7 @@ impl Report {
         }
         debug!("{self}");
         match self.aborted {
-            Some(signal) => error!("aborted by a second signal, {}", SignalName(signal)),
+            Some(signal) => error!("{}", Aborted { signal, cause: &self.cause }),
             None if self.is_graceful() => info!("a graceful bye"),
             None if self.stragglers.is_empty() => {
                 error!("shut down, but not every service was well")
@@ -240,7 +237,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "shut down by {} in {}", self.cause, Seconds(self.took))?;
         if let Some(signal) = self.aborted {
-            write!(f, ", aborted by a second signal, {}", SignalName(signal))?;
+            write!(f, ", {}", Aborted { signal, cause: &self.cause })?;
         }
         for service in &self.services {
             let Counts { accepted, requests, drained, closed_idle, cut_off, panicked, .. } =
@@ -253,6 +250,21 @@ impl fmt::Display for Report {
             write!(f, "\ncut off: {straggler}")?;
         }
         Ok(())
+    }
+}
+
+/// That a signal has ended the wait.
+struct Aborted<'a> {
+    signal: Signal,
+    cause: &'a Cause,
+}
+
+impl fmt::Display for Aborted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self.cause == Cause::Signal(self.signal) && self.signal == Signal::Quit {
+            true => write!(f, "cut short by {}", SignalName(self.signal)),
+            false => write!(f, "aborted by a second signal, {}", SignalName(self.signal)),
+        }
     }
 }
 

@@ -120,7 +120,8 @@ impl Supervisor {
     /// Runs all services until they have ended, and reports how it went.
     ///
     /// The first cause begins the shutdown: a signal, a [`Trigger`], a service that fails; or
-    /// the last service ends by itself. A second signal from `signals` aborts the drain. Pass
+    /// the last service ends by itself. A second signal from `signals` aborts the drain, and
+    /// SIGQUIT, even the first, leaves it no time. Pass
     /// [`signals()`](crate::signals) in a program, any stream in a test,
     /// [`futures_lite::stream::pending()`] for none.
     ///
@@ -263,7 +264,17 @@ impl Run {
             self.watch(began, deadline).await;
             forced
         };
-        let aborted = async { Some(next_signal(&mut signals).await) };
+        let aborted = async {
+            // Of a run that is ending anyway, the first signal asks for nothing new.
+            let mut asked = matches!(cause, Cause::Signal(_));
+            loop {
+                let signal = next_signal(&mut signals).await;
+                if asked || signal == Signal::Quit {
+                    return Some(signal);
+                }
+                asked = true;
+            }
+        };
         orderly.or(aborted).or(missed).await
     }
 

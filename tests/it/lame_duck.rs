@@ -224,6 +224,23 @@ fn sigquit_with_nothing_in_flight_is_a_graceful_bye() {
 }
 
 #[test]
+fn the_first_signal_of_a_run_that_is_ending_anyway_asks_for_nothing_new() {
+    let mut trigger = None;
+    let (bench, network, _) = serve(|s| {
+        trigger = Some(s.trigger());
+        s
+    });
+    let _busy = ask(&bench, &network, STUCK);
+    trigger.unwrap().shut_down();
+    settle(&bench.executor);
+    bench.signal(Signal::Term);
+    assert!(!bench.run.is_finished());
+    bench.signal(Signal::Term);
+    let report = bench.report();
+    assert_eq!((report.cause, report.aborted), (Cause::Trigger, Some(Signal::Term)));
+}
+
+#[test]
 fn with_no_grace_at_all_only_work_in_flight_is_cut_off() {
     let (bench, network, _) = serve(|s| s.grace(Duration::ZERO));
     let _idle = ask(&bench, &network, GET);
