@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::clock::Clock;
+use crate::counts::Counts;
 use crate::net::Peer;
-use crate::report::{Counts, Snapshot};
+use crate::report::Snapshot;
 use crate::service::Context as ServiceContext;
 use crate::shutdown::Shutdown;
 
@@ -423,7 +424,17 @@ impl Connection {
         self.cx.register.count(|counts| counts.sent += bytes as u64);
     }
 
-    /// Counts one request answered in full.
+    /// When its state last changed.
+    pub fn since(&self) -> Instant {
+        self.entry.since.get()
+    }
+
+    /// Counts one request answered in full, with its status and how long it took.
+    pub fn count_answer(&self, status: u16, took: Duration) {
+        self.cx.register.count(|counts| counts.answer(status, took));
+    }
+
+    /// Counts one request answered in full, of which no more is known.
     pub fn count_request(&self) {
         self.cx.register.count(|counts| counts.requests += 1);
     }

@@ -23,6 +23,7 @@
 //! | `shutdown.rs` | [`Trigger`] and [`Shutdown`]: a channel that is only ever closed |
 //! | `group.rs` | tasks that live and die together; waits by counting |
 //! | `connection.rs` | [`Connection`] and its [`State`]; the register the supervisor reads |
+//! | `counts.rs` | [`Counts`]: what a service has done |
 //! | `status.rs` | [`Status`]: the run as its services can look at it |
 //! | `server.rs` | [`Server`]: the one accept loop; back-off, limits |
 //! | `net.rs` | [`Listener`] and [`Stream`], and TCP |
@@ -31,6 +32,7 @@
 //! | `signal.rs`, `handler.rs`, `exit.rs` | the process: signals as a stream, the second signal, the watchdog, [`exit`] |
 //! | `sys.rs` | all unsafe code: system calls without a safe wrapper |
 //! | `http/` | HTTP/1.1 with async-h1 behind a guard (feature `http`) |
+//! | `admin/` | [`Admin`]: probes, metrics and a page (feature `admin`) |
 //! | `testing.rs` | `testing`: a clock and a network moved by hand (feature `testing`) |
 //!
 //! The library reads no environment and has no globals; signals, time and listeners are parameters. Only
@@ -38,8 +40,11 @@
 
 #![deny(clippy::unwrap_used)]
 
+#[cfg(feature = "admin")]
+mod admin;
 mod clock;
 mod connection;
+mod counts;
 mod error;
 mod exit;
 mod group;
@@ -63,8 +68,11 @@ pub mod testing;
 
 #[cfg(feature = "hyper")]
 pub use self::hyper::Hyper;
+#[cfg(feature = "admin")]
+pub use admin::Admin;
 pub use clock::{Clock, Sleep, SystemClock};
 pub use connection::{Connection, State, Waiting};
+pub use counts::{Counts, Latency};
 pub use error::{BoxError, Error};
 pub use exit::{ExitCodes, exit, exit_with};
 #[cfg(feature = "http")]
@@ -73,7 +81,7 @@ pub use net::{
     Listener, Peer, SocketListener, SocketStream, Stream, TcpListener, TcpStream, UnixListener,
     UnixStream,
 };
-pub use report::{Cause, Counts, Outcome, Report, ServiceReport, Snapshot, Straggler};
+pub use report::{Cause, Outcome, Report, ServiceReport, Snapshot, Straggler};
 pub use server::{Protocol, Server};
 pub use service::{Context, Service};
 pub use shutdown::{Shutdown, Trigger, shutdown};

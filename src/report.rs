@@ -10,6 +10,7 @@ use std::time::Duration;
 use log::{debug, error, info, warn};
 
 use crate::connection::{State, Waiting};
+use crate::counts::Counts;
 use crate::error::BoxError;
 use crate::exit::ExitCodes;
 use crate::net::Peer;
@@ -80,28 +81,6 @@ impl fmt::Display for Outcome {
             Outcome::CutOff => f.write_str("cut off"),
         }
     }
-}
-
-/// What one service has done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Requests answered in full.
-    pub requests: u64,
-    /// Connections that did work after shutdown began, and ended it before the deadline.
-    pub drained: u64,
-    /// Connections that were closed by the drain while they had nothing to do.
-    pub closed_idle: u64,
-    /// Connections dropped at the deadline.
-    pub cut_off: u64,
-    /// Connections or handlers that panicked.
-    pub panicked: u64,
-    /// Bytes read from connections.
-    pub received: u64,
-    /// Bytes written to connections.
-    pub sent: u64,
 }
 
 /// How one service ended, and what it has done.

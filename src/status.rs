@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::connection::{Register, State};
+use crate::counts::Counts;
 use crate::group::Group;
-use crate::report::{Cause, Counts, Outcome, ServiceReport, Straggler};
+use crate::report::{Cause, Outcome, ServiceReport, Straggler};
 use crate::shutdown::Shutdown;
 
 /// How far a run has come.
@@ -45,6 +46,7 @@ struct View {
     phase: Cell<Phase>,
     cause: RefCell<Option<Cause>>,
     deadline: Cell<Option<Instant>>,
+    grace: Cell<Option<Duration>>,
     leaving: Shutdown,
     slots: OnceCell<Vec<Slot>>,
 }
@@ -58,6 +60,7 @@ impl Status {
             phase: Cell::new(Phase::Serving),
             cause: RefCell::new(None),
             deadline: Cell::new(None),
+            grace: Cell::new(None),
             leaving,
             slots: OnceCell::new(),
         }))
@@ -94,6 +97,11 @@ impl Status {
         Some(self.deadline()?.saturating_duration_since(self.0.clock.now()))
     }
 
+    /// All the time there was from the cause to the deadline.
+    pub fn grace(&self) -> Option<Duration> {
+        self.0.grace.get()
+    }
+
     /// How long ago the run began.
     pub fn uptime(&self) -> Duration {
         self.0.clock.now().saturating_duration_since(self.0.began)
@@ -128,9 +136,18 @@ impl Status {
         self.0.phase.set(phase);
     }
 
-    pub(crate) fn set_cause(&self, cause: &Cause, deadline: Option<Instant>) {
+    /// Notes why and when the run began to end, and returns the deadline, if there can be one.
+    pub(crate) fn set_cause(
+        &self,
+        cause: &Cause,
+        began: Instant,
+        grace: Duration,
+    ) -> Option<Instant> {
+        let deadline = began.checked_add(grace);
         *self.0.cause.borrow_mut() = Some(cause.clone());
         self.0.deadline.set(deadline);
+        self.0.grace.set(deadline.is_some().then_some(grace));
+        deadline
     }
 }
 

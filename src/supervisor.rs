@@ -245,8 +245,7 @@ impl Run {
             Cause::Signal(Signal::Quit) => (Duration::ZERO, Some(Signal::Quit)),
             _ => (self.grace, None),
         };
-        let deadline = began.checked_add(grace);
-        self.status.set_cause(cause, deadline);
+        let deadline = self.status.set_cause(cause, began, grace);
         self.leave.shut_down();
         let orderly = async {
             if *cause != Cause::AllFinished {

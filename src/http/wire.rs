@@ -8,7 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_lite::{AsyncRead, future};
 
@@ -38,8 +38,8 @@ pub(super) struct Wire<S> {
     pub(super) outbox: Vec<u8>,
     /// Requests received.
     requests: u64,
-    /// Answers in the outbox that are complete.
-    answered: u64,
+    /// Answers in the outbox that are complete: their status, and when they were begun.
+    answered: Vec<(u16, Instant)>,
     pub(super) http: Rc<Http>,
 }
 
@@ -51,7 +51,7 @@ impl<S: Stream> Wire<S> {
             inbox: Vec::new(),
             outbox: Vec::new(),
             requests: 0,
-            answered: 0,
+            answered: Vec::new(),
             http,
         };
         wire.connection.set_state(State::New, Some(wire.http.limits.idle));
@@ -62,6 +62,7 @@ impl<S: Stream> Wire<S> {
     pub(super) fn rest(&mut self) {
         self.inbox = Vec::new();
         self.outbox = Vec::new();
+        self.answered = Vec::new();
         self.connection.set_state(State::Idle, Some(self.http.limits.idle));
     }
 
@@ -158,8 +159,8 @@ impl<S: Stream> Wire<S> {
     }
 
     /// Counts one answer as complete, once what is in the outbox is written.
-    pub(super) fn complete_answer(&mut self) {
-        self.answered += 1;
+    pub(super) fn complete_answer(&mut self, status: u16) {
+        self.answered.push((status, self.connection.since()));
     }
 
     /// Writes all of the outbox. Ready with an error if the client takes nothing for too long.
@@ -181,8 +182,11 @@ impl<S: Stream> Wire<S> {
             .await?;
         }
         self.outbox.clear();
-        for _ in 0..std::mem::take(&mut self.answered) {
-            self.connection.count_request();
+        if !self.answered.is_empty() {
+            let now = self.connection.clock().now();
+            for (status, began) in self.answered.drain(..) {
+                self.connection.count_answer(status, now.saturating_duration_since(began));
+            }
         }
         Ok(())
     }

@@ -4,6 +4,8 @@
 //! What is global to a process (real signals, the logger, descriptors) is in `tests/process.rs`.
 
 mod accept;
+#[cfg(feature = "admin")]
+mod admin;
 mod bench;
 mod clients;
 #[cfg(feature = "http")]
