@@ -121,7 +121,7 @@ impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} for {}", self.peer, self.state, Seconds(self.in_state))?;
         if !self.request.is_empty() {
-            write!(f, ", {}", self.request)?;
+            write!(f, ", {:.200}", self.request)?;
         }
         // A protocol that does not count has nothing to tell.
         for (bytes, way) in [(self.received, "in"), (self.sent, "out")] {

@@ -66,12 +66,12 @@ fn waiting(html: &mut String, status: &Status) -> fmt::Result {
         write!(html, "{} <span>began it", Escaped(&cause.to_string()))?;
     }
     match (status.time_left(), status.deadline()) {
-        (Some(left), Some(_)) => write!(html, ", {} left</span></h2>\n", Seconds(left))?,
+        (Some(left), Some(_)) => writeln!(html, ", {} left</span></h2>", Seconds(left))?,
         _ => html.push_str(", and it may take for ever</span></h2>\n"),
     }
     if let (Some(left), Some(grace)) = (status.time_left(), status.grace()) {
         let (left, grace) = (left.as_millis(), grace.as_millis());
-        write!(html, "<progress max=\"{grace}\" value=\"{left}\">{left} ms</progress>\n")?;
+        writeln!(html, "<progress max=\"{grace}\" value=\"{left}\">{left} ms</progress>")?;
     }
     let (named, more) = status.stragglers(NAMED);
     html.push_str("<ul>\n");
@@ -93,10 +93,10 @@ fn waiting(html: &mut String, status: &Status) -> fmt::Result {
 fn card(html: &mut String, service: &ServiceStatus) -> fmt::Result {
     let state = match (service.has_ended, service.is_admin) {
         (true, _) => " <span>ended</span>",
-        (false, true) => " <span>admin, closes last</span>",
+        (false, true) => " <span>closes last</span>",
         (false, false) => "",
     };
-    write!(html, "<section>\n<h2>{}{state}</h2>\n<dl>\n", Escaped(&service.name))?;
+    write!(html, "<section>\n<h2>{}{state}</h2>\n<dl class=\"states\">\n", Escaped(&service.name))?;
     for (state, count) in service.open {
         pair(html, state, count)?;
     }
