@@ -137,6 +137,7 @@ struct Run {
     asked: Shutdown,
     tell: Trigger,
     failures: async_channel::Receiver<Rc<str>>,
+    shorter_limits: async_channel::Receiver<()>,
     // Kept, so that dropping every handle outside does not look like a request.
     _asking: Trigger,
 }
@@ -146,10 +147,11 @@ impl Run {
         let Supervisor { services, grace, clock, asked: (_asking, asked) } = supervisor;
         let (tell, told) = shutdown();
         let (failed, failures) = async_channel::unbounded();
+        let (shorter, shorter_limits) = async_channel::bounded(1);
         let deadline = Rc::new(Cell::new(None));
         let start = |(name, serve): (Rc<str>, Start)| {
             let (group, member) = group::group(executor);
-            let register = Register::new(clock.clone());
+            let register = Register::new(clock.clone(), shorter.clone());
             let outcome = Rc::new(RefCell::new(None));
             let cx = Context {
                 name: name.clone(),
@@ -174,7 +176,7 @@ impl Run {
             slot
         };
         let slots = services.into_iter().map(start).collect();
-        Run { slots, clock, grace, deadline, asked, tell, failures, _asking }
+        Run { slots, clock, grace, deadline, asked, tell, failures, shorter_limits, _asking }
     }
 
     async fn drive(self, mut signals: Pin<&mut impl Stream<Item = Signal>>) -> Report {
@@ -261,7 +263,7 @@ impl Run {
     /// Keeps the time limits of all connections; never done.
     ///
     /// A limit set after a look is at least the shortest limit away, so sleeping for the
-    /// shortest limit cannot miss it, and nobody needs to wake this up.
+    /// shortest limit cannot miss it; it need only be told when that gets shorter.
     async fn sweep<T>(&self) -> T {
         loop {
             let now = self.clock.now();
@@ -270,10 +272,18 @@ impl Run {
             let shortest = shortest.unwrap_or(Duration::MAX).max(SWEEP);
             let latest = now.checked_add(shortest);
             let at = next.into_iter().chain(latest).min();
-            match at {
-                Some(at) => self.clock.sleep_until(at.max(now + SWEEP)).await,
-                None => pending().await,
-            }
+            let sleep = async {
+                match at {
+                    Some(at) => self.clock.sleep_until(at.max(now + SWEEP)).await,
+                    None => pending().await,
+                }
+            };
+            let told = async {
+                if self.shorter_limits.recv().await.is_err() {
+                    pending().await // every service has ended
+                }
+            };
+            told.or(sleep).await;
         }
     }
 
