@@ -10,6 +10,8 @@ mod clients;
 mod drain;
 #[cfg(feature = "http")]
 mod guard;
+#[cfg(feature = "hyper")]
+mod hyper;
 mod readme;
 mod supervisor;
 mod tcp;
