@@ -8,6 +8,8 @@ mod bench;
 mod clients;
 #[cfg(feature = "http")]
 mod drain;
+#[cfg(feature = "grpc")]
+mod grpc;
 #[cfg(feature = "http")]
 mod guard;
 #[cfg(feature = "hyper")]
@@ -16,3 +18,4 @@ mod readme;
 mod supervisor;
 mod tcp;
 mod unix;
+mod weight;
