@@ -4,4 +4,9 @@
 //! What is global to a process (real signals, the logger, descriptors) is in `tests/process.rs`.
 
 #[cfg(feature = "http")]
+mod answer;
+mod bench;
+#[cfg(feature = "http")]
 mod guard;
+#[cfg(feature = "http")]
+mod web;
