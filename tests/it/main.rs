@@ -5,8 +5,12 @@
 
 #[cfg(feature = "http")]
 mod answer;
+#[cfg(feature = "http")]
+mod answers;
 mod bench;
 #[cfg(feature = "http")]
 mod guard;
+#[cfg(feature = "http")]
+mod limits;
 #[cfg(feature = "http")]
 mod web;
