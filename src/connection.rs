@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::net::Peer;
 use crate::report::{Counts, Snapshot};
 use crate::service::Context as ServiceContext;
+use crate::shutdown::Shutdown;
 
 /// How long a half-sent request head may take to arrive once shutdown has begun.
 pub(crate) const HEAD_GRACE: Duration = Duration::from_secs(2);
@@ -290,6 +291,11 @@ impl Connection {
     /// Whether shutdown has begun: answers say `Connection: close`, idle connections end.
     pub fn draining(&self) -> bool {
         self.cx.register.draining.get()
+    }
+
+    /// The shutdown, to be raced against.
+    pub fn shutdown(&self) -> &Shutdown {
+        self.cx.shutdown()
     }
 
     /// Whether the time limit last set has passed.

@@ -86,7 +86,7 @@ impl Handler {
     }
 }
 
-/// Registers `action` for a signal, in front of whatever is registered later.
+/// Registers `action` for a signal, behind whatever is registered already.
 #[allow(unsafe_code)]
 fn register(signal: i32, action: impl Fn() + Send + Sync + 'static) -> io::Result<()> {
     // SAFETY: the actions of this file call async-signal-safe functions only: see each of them.

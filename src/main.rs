@@ -1,5 +1,7 @@
 //! The binary: servers that say hello, and a bye that tells the truth.
 
+#![deny(clippy::unwrap_used)]
+
 mod options;
 
 use std::io::{self, Write};
@@ -8,7 +10,7 @@ use std::time::Duration;
 
 use adieu::http::http_types::{Request, Response, Result};
 use adieu::http::{Exchange, Http};
-use adieu::{Error, Report, Server, Supervisor, TcpListener};
+use adieu::{Error, Listener, Report, Server, SocketListener, Supervisor};
 use log::info;
 
 use options::{Listen, Options, Parsed};
@@ -41,10 +43,9 @@ async fn serve(options: Options) -> std::result::Result<Report, Error> {
     }
     let mut supervisor = Supervisor::new().grace(options.grace);
     for (number, (name, server)) in servers.into_iter().enumerate() {
-        let address = server.listener().local_addr();
-        match options.is_default_pair {
-            true => info!("server {} listening on port {}", number + 1, address.port()),
-            false => info!("{name} listening on {address}"),
+        match (options.is_default_pair, server.listener().port()) {
+            (true, Some(port)) => info!("server {} listening on port {port}", number + 1),
+            _ => info!("{name} listening on {}", server.listener().address()),
         }
         supervisor = supervisor.service(name, server);
     }
@@ -56,7 +57,7 @@ fn bind(
     name: &str,
     address: &str,
     delay: Duration,
-) -> std::result::Result<Server<TcpListener, Http>, Error> {
+) -> std::result::Result<Server<SocketListener, Http>, Error> {
     let hello = format!("Hello from {name}");
     Http::bind(address, move |_request: Request, exchange: Exchange| {
         let hello = hello.clone();

@@ -136,6 +136,8 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
     /// Serves whoever is in the accept queue when shutdown begins: their handshake is done, and
     /// their request may be on the wire. Ends when the queue is empty, or after as many as it can hold.
     async fn empty_the_queue(&mut self) -> io::Result<()> {
+        // Idle connections are closing just now, so what was missing may be there.
+        self.pause = BACK_OFF.0;
         for _ in 0..BACKLOG {
             self.cx.register.room(self.max_connections).await;
             let accepted = poll_fn(|cx| self.listener.poll_accept(cx));

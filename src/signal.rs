@@ -1,6 +1,6 @@
 //! The process layer: SIGINT and SIGTERM as a stream, the second signal, the watchdog, [`exit`].
 //!
-//! The stream is async-signal's. In front of it, inside the signal handler itself, stand the two
+//! The stream is async-signal's. Beside it, inside the signal handler itself, stand the two
 //! promises that must hold even when the one thread is stuck: a second signal ends the process
 //! at once, and after the first one an interval timer does so one second past the deadline.
 
@@ -42,8 +42,9 @@ impl<S: Stream<Item = Signal>> SignalSource for S {
 /// SIGALRM and the process's real interval timer (setitimer(2)) belong to this watchdog from the first signal on.
 /// Once the value is dropped, or its run is over, nobody listens: then the first signal ends the process.
 pub fn signals() -> Result<Signals, Error> {
-    let handler = Handler::install(&ASKING).map_err(Error::Signals)?;
+    // The stream first: a signal that finds only the handler there would never be heard of.
     let stream = async_signal::Signals::new(ASKING).map_err(Error::Signals)?;
+    let handler = Handler::install(&ASKING).map_err(Error::Signals)?;
     Ok(Signals { handler, stream })
 }
 

@@ -215,13 +215,14 @@ impl Run {
         began: Instant,
         mut signals: Pin<&mut impl Stream<Item = Signal>>,
     ) -> Option<Signal> {
-        info!("shutting down servers, please wait...");
         let deadline = began.checked_add(self.grace);
         self.deadline.set(deadline);
         self.tell.shut_down();
         for slot in &self.slots {
             slot.register.begin_drain();
         }
+        // Behind the telling: a log line may block.
+        info!("shutting down servers, please wait...");
         let ended = async {
             self.all_ended().await;
             None

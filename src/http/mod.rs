@@ -36,7 +36,7 @@ use http_types::{Request, Response};
 
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::net::{Listener, Peer, Stream, TcpListener};
+use crate::net::{Listener, Peer, SocketListener, Stream};
 use crate::server::{Protocol, Server};
 use crate::service::Context;
 use crate::shutdown::Shutdown;
@@ -162,7 +162,7 @@ impl Http {
         }
     }
 
-    /// Binds a TCP listener (see [`TcpListener::bind`]) and serves `handler` on it.
+    /// Binds a TCP or Unix socket (see [`SocketListener::bind`]) and serves `handler` on it.
     ///
     /// ```no_run
     /// use adieu::http::http_types::{Request, Response, Result};
@@ -172,14 +172,14 @@ impl Http {
     /// }
     ///
     /// let server = adieu::Http::bind("127.0.0.1:0", hello)?;
-    /// println!("port {}", server.listener().local_addr().port());
+    /// println!("port {:?}", server.listener().port());
     /// # Ok::<(), adieu::Error>(())
     /// ```
     pub fn bind<Arguments>(
         address: &str,
         handler: impl Handler<Arguments>,
-    ) -> Result<Server<TcpListener, Http>, Error> {
-        Ok(Server::new(TcpListener::bind(address)?, Http::new(handler)))
+    ) -> Result<Server<SocketListener, Http>, Error> {
+        Ok(Server::new(SocketListener::bind(address)?, Http::new(handler)))
     }
 
     /// Sets the limits.

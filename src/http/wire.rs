@@ -33,6 +33,9 @@ const MAX_EMPTY_LINES: usize = 8;
 /// to late bytes of the client cannot overtake the answer.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// The same while draining, when the end of the process waits for it.
+const LINGER_DRAINING: Duration = Duration::from_millis(100);
+
 /// What a connection waits for; each has its own time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
@@ -228,11 +231,11 @@ impl<S: Stream> Wire<S> {
         Ok(())
     }
 
-    /// Half-closes, then reads what still comes until the peer closes too, for half a second at most.
+    /// Half-closes, then reads what still comes until the peer closes too, for a short time at most.
     pub(super) async fn linger(mut self) -> io::Result<()> {
         self.connection.set_state(State::Closing, None);
         self.stream.half_close()?;
-        let clock = self.connection.clock().clone();
+        let cx = self.connection.context().clone();
         let peer_closes = async {
             loop {
                 self.inbox.clear();
@@ -243,7 +246,9 @@ impl<S: Stream> Wire<S> {
             }
         };
         let long_enough = async {
-            clock.sleep_until(clock.now() + LINGER).await;
+            if cx.shutdown().race(cx.sleep(LINGER)).await.is_none() {
+                cx.sleep(LINGER_DRAINING).await;
+            }
             Ok(())
         };
         future::or(peer_closes, long_enough).await

@@ -3,14 +3,22 @@
 //! They step a [`smol::LocalExecutor`], a manual clock and an in-memory network; nothing sleeps.
 //! What is global to a process (real signals, the logger, descriptors) is in `tests/process.rs`.
 
+mod accept;
 #[cfg(feature = "http")]
 mod answer;
 #[cfg(feature = "http")]
 mod answers;
 mod bench;
+mod clients;
+#[cfg(feature = "http")]
+mod drain;
 #[cfg(feature = "http")]
 mod guard;
 #[cfg(feature = "http")]
 mod limits;
+mod readme;
+mod supervisor;
+mod tcp;
+mod unix;
 #[cfg(feature = "http")]
 mod web;

@@ -1,53 +1,17 @@
-//! Listeners and streams: what the accept loop needs of them, and TCP.
+//! TCP sockets.
 
-use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::task::{Context, Poll, ready};
 
-use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use smol::Async;
 
+use super::{BACKLOG, CLOEXEC, Listener, Peer, Stream};
 use crate::error::Error;
 
 /// A TCP stream as [`TcpListener`] accepts it: non-blocking, with `TCP_NODELAY`.
 pub type TcpStream = Async<std::net::TcpStream>;
-
-/// How long the accept queue may grow; the system's own limit (somaxconn) is usually lower.
-pub(crate) const BACKLOG: i32 = 4096;
-
-/// Who is at the other end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Peer {
-    /// An address and a port.
-    Tcp(SocketAddr),
-    /// A client of an in-memory listener, numbered from 1.
-    Memory(u64),
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            // An IPv4 client of a dual-stack socket is shown as what it is.
-            Peer::Tcp(address) => {
-                write!(f, "{}", SocketAddr::new(address.ip().to_canonical(), address.port()))
-            }
-            Peer::Memory(number) => write!(f, "client {number}"),
-        }
-    }
-}
-
-/// A byte stream that can tell when a read would not block.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
-    /// Ready when there is something to read, or the end. A connection that waits here, instead of
-    /// in a read, needs no buffer. May be ready for nothing; a read then has to wait.
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-
-    /// Says that nothing more will be written (shutdown(2)); reading goes on. It does not block.
-    fn half_close(&self) -> io::Result<()>;
-}
 
 impl Stream for TcpStream {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -57,18 +21,6 @@ impl Stream for TcpStream {
     fn half_close(&self) -> io::Result<()> {
         self.get_ref().shutdown(std::net::Shutdown::Write)
     }
-}
-
-/// A source of connections. Dropping it closes it.
-pub trait Listener: 'static {
-    /// What it accepts.
-    type Stream: Stream;
-
-    /// Accepts a connection if one is waiting. `Pending` means that the accept queue is empty.
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Stream, Peer)>>;
-
-    /// The address it listens on, for people to read.
-    fn address(&self) -> String;
 }
 
 /// A bound TCP listener.
@@ -152,11 +104,6 @@ fn listen(address: SocketAddr) -> io::Result<StdListener> {
     net::listen(&socket, BACKLOG)?;
     Ok(socket.into())
 }
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const CLOEXEC: SocketFlags = SocketFlags::CLOEXEC;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const CLOEXEC: SocketFlags = SocketFlags::empty();
 
 fn no_ipv6(error: &io::Error) -> bool {
     let code = error.raw_os_error();

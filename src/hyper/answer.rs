@@ -1,0 +1,111 @@
+//! A request and its answer, watched to the end of its last byte.
+
+use std::cell::Cell;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use ::hyper::body::{Body, Frame, Incoming, SizeHint};
+use ::hyper::header::{CONNECTION, HeaderValue};
+use ::hyper::service::Service;
+use ::hyper::{Request, Response, StatusCode};
+use futures_lite::FutureExt;
+use log::error;
+use pin_project_lite::pin_project;
+
+use super::Hyper;
+use super::drive::Talk;
+use crate::report::panic_message;
+
+/// A request in flight: until it is dropped.
+pub(super) struct Asked {
+    talk: Rc<Talk>,
+    answered: Cell<bool>,
+}
+
+impl Asked {
+    pub(super) fn new(talk: Rc<Talk>) -> Asked {
+        Asked { talk, answered: Cell::new(false) }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.talk.end(self.answered.get());
+    }
+}
+
+/// Has the service answer. A panic is answered with 500.
+pub(super) async fn watched<S, B>(
+    hyper: Rc<Hyper<S>>,
+    request: Request<Incoming>,
+    asked: Asked,
+) -> Result<Response<Answer<B>>, S::Error>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    B: Body,
+{
+    // Inside the guard even when it is called: a service need not be an async fn.
+    let answering = async { hyper.service.call(request).await };
+    match AssertUnwindSafe(answering).catch_unwind().await {
+        Ok(answered) => {
+            let mut response = answered?;
+            if asked.talk.is_last() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response.map(|body| Answer { body: Some(body), asked }))
+        }
+        Err(panic) => {
+            let connection = &asked.talk.connection;
+            connection.count_panic();
+            let name = connection.context().name();
+            error!("{name}: the service panicked: {}", panic_message(&*panic));
+            let mut response = Response::new(Answer { body: None, asked });
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            Ok(response)
+        }
+    }
+}
+
+pin_project! {
+    /// An answer's body; with it the request in flight ends.
+    pub(super) struct Answer<B> {
+        #[pin]
+        body: Option<B>,
+        asked: Asked,
+    }
+}
+
+impl<B: Body> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let mut this = self.project();
+        let Some(mut body) = this.body.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(body.as_mut().poll_frame(cx));
+        if frame.is_none() || body.is_end_stream() {
+            this.asked.answered.set(true);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let is_end = self.body.as_ref().is_none_or(Body::is_end_stream);
+        if is_end {
+            // hyper will not ask for a frame.
+            self.asked.answered.set(true);
+        }
+        is_end
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+    }
+}

@@ -1,0 +1,144 @@
+//! Raw TCP and Unix sockets: a handler that is given the stream.
+//!
+//! The handler borrows stream and connection, so that both end together: when it returns, what it
+//! has written is delivered before the socket closes.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use futures_lite::future;
+
+use crate::connection::{Connection, State};
+use crate::error::Error;
+use crate::net::{SocketListener, SocketStream, Stream};
+use crate::server::{Protocol, Server};
+
+/// How much [`Connection::read`] reads at once, in bytes.
+const READ: usize = 8 * 1024;
+
+/// How long a connection lingers after its handler has returned, so that a reset in reply to late
+/// bytes of the client cannot overtake what was written last.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Bytes as they come, as a [`Protocol`]: the handler is the protocol.
+///
+/// A handler is an `async fn(&mut S, &Connection) -> io::Result<()>`. It need not be `Send` and may
+/// hold an `Rc`. When it returns `Ok`, the connection is half-closed and given half a second for the
+/// client to take what was written; with an error it is closed at once, and the error is logged at
+/// debug level. A panic costs this connection alone.
+///
+/// When shutdown begins a handler has the grace period to come to an end: it watches
+/// [`Connection::shutdown`], or uses [`Connection::read`], which does.
+pub struct Tcp<F> {
+    handler: F,
+}
+
+impl<F> fmt::Debug for Tcp<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tcp").finish_non_exhaustive()
+    }
+}
+
+impl<F> Tcp<F> {
+    /// Serves each connection with `handler`.
+    pub fn new(handler: F) -> Tcp<F> {
+        Tcp { handler }
+    }
+}
+
+impl<F> Tcp<F>
+where
+    F: AsyncFn(&mut SocketStream, &Connection) -> io::Result<()> + 'static,
+{
+    /// Binds a TCP or Unix socket (see [`SocketListener::bind`]) and serves `handler` on it.
+    ///
+    /// ```no_run
+    /// use adieu::{Connection, SocketStream, Tcp};
+    /// use futures_lite::AsyncWriteExt;
+    ///
+    /// async fn echo(stream: &mut SocketStream, connection: &Connection) -> std::io::Result<()> {
+    ///     let mut bytes = Vec::new();
+    ///     while connection.read(stream, &mut bytes).await? > 0 {
+    ///         stream.write_all(&std::mem::take(&mut bytes)).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// let server = Tcp::bind("[::]:9000", echo)?;
+    /// # Ok::<(), adieu::Error>(())
+    /// ```
+    pub fn bind(address: &str, handler: F) -> Result<Server<SocketListener, Tcp<F>>, Error> {
+        Ok(Server::new(SocketListener::bind(address)?, Tcp::new(handler)))
+    }
+}
+
+impl<S, F> Protocol<S> for Tcp<F>
+where
+    S: Stream,
+    F: AsyncFn(&mut S, &Connection) -> io::Result<()> + 'static,
+{
+    async fn serve(self: Rc<Self>, mut stream: S, connection: Connection) -> io::Result<()> {
+        connection.set_state(State::Upgraded, None);
+        (self.handler)(&mut stream, &connection).await?;
+        linger(stream, connection).await
+    }
+}
+
+/// Half-closes, then reads what still comes until the peer closes too, for half a second at most.
+async fn linger<S: Stream>(mut stream: S, connection: Connection) -> io::Result<()> {
+    connection.set_state(State::Closing, None);
+    stream.half_close()?;
+    let peer_closes = async {
+        while poll_fn(|cx| Pin::new(&mut stream).poll_read(cx, &mut [0; READ])).await? > 0 {
+            future::yield_now().await;
+        }
+        Ok(())
+    };
+    let long_enough = async {
+        connection.context().sleep(LINGER).await;
+        Ok(())
+    };
+    future::or(peer_closes, long_enough).await
+}
+
+impl Connection {
+    /// Appends to `bytes` what comes next, and tells how many they were. 0 is the end: the peer has
+    /// closed its side, or shutdown has begun and nothing is there.
+    ///
+    /// Bytes that are there when shutdown begins are still handed out, so a request that was sent
+    /// in time is not lost. While it waits there is no buffer, and with nothing in `bytes` the
+    /// connection is [idle](State::Idle); afterwards it is [upgraded](State::Upgraded), as a
+    /// connection is that its handler works on.
+    ///
+    /// There is no time limit; give it one with [`Context::sleep`](crate::Context::sleep).
+    /// Cancel-safe: dropped before it is done, it has taken no bytes.
+    pub async fn read<S: Stream>(&self, stream: &mut S, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        if bytes.is_empty() {
+            self.set_state(State::Idle, None);
+        }
+        let read = poll_fn(|cx| {
+            let over = self.draining();
+            if !over {
+                self.wake_on_news(cx);
+                ready!(stream.poll_readable(cx))?;
+            }
+            let mut buffer = [0; READ];
+            match Pin::new(&mut *stream).poll_read(cx, &mut buffer)? {
+                Poll::Ready(amount) => {
+                    bytes.extend_from_slice(&buffer[..amount]);
+                    Poll::Ready(Ok(amount))
+                }
+                Poll::Pending if over => Poll::Ready(Ok(0)),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        let read = read.await;
+        self.set_state(State::Upgraded, None);
+        read
+    }
+}

@@ -1,0 +1,217 @@
+//! The accept loop, with a protocol of four lines: errors of accept, limits, the accept queue.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use adieu::testing::{MemoryStream, Network, memory, settle};
+use adieu::{Connection, Outcome, Protocol, Server, Signal, State};
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
+
+use crate::bench::Bench;
+
+/// Answers each byte with itself. A `!` makes it panic.
+struct Echo;
+
+impl Protocol<MemoryStream> for Echo {
+    async fn serve(
+        self: Rc<Self>,
+        mut stream: MemoryStream,
+        connection: Connection,
+    ) -> io::Result<()> {
+        connection.set_state(State::Active, None);
+        let mut byte = [0];
+        while stream.read(&mut byte).await? == 1 {
+            assert!(byte != *b"!", "an exclamation mark");
+            stream.write_all(&byte).await?;
+        }
+        Ok(())
+    }
+}
+
+fn echo() -> (Bench, Network) {
+    limited_echo(usize::MAX)
+}
+
+fn limited_echo(max_connections: usize) -> (Bench, Network) {
+    let (listener, network) = memory();
+    let server = Server::new(listener, Echo).max_connections(max_connections);
+    (Bench::start(|s| s.service("echo", server)), network)
+}
+
+fn echoes(bench: &Bench, client: &MemoryStream) -> bool {
+    client.send(b"x");
+    settle(&bench.executor);
+    client.received() == b"x"
+}
+
+#[test]
+fn out_of_descriptors_it_backs_off_and_recovers() {
+    let (bench, network) = echo();
+    for code in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS] {
+        network.fail_accept(io::Error::from_raw_os_error(code));
+    }
+    let client = network.connect().unwrap();
+    settle(&bench.executor);
+    assert_eq!(network.waiting(), 4, "it waits before it tries again");
+    // 5, 10, 20 and 40 ms.
+    bench.pass(Duration::from_millis(200));
+    assert_eq!(network.waiting(), 0);
+    assert!(echoes(&bench, &client));
+}
+
+#[test]
+fn while_it_backs_off_signals_are_still_heard() {
+    let (bench, network) = echo();
+    for _ in 0..8 {
+        network.fail_accept(io::Error::from_raw_os_error(libc::EMFILE));
+    }
+    settle(&bench.executor);
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_secs(9));
+    assert!(!network.is_open());
+    assert!(bench.report().is_graceful());
+}
+
+#[test]
+fn while_it_backs_off_others_are_served() {
+    let (bench, network) = echo();
+    let client = network.connect().unwrap();
+    settle(&bench.executor);
+    network.fail_accept(io::Error::from_raw_os_error(libc::EMFILE));
+    settle(&bench.executor);
+    assert!(echoes(&bench, &client));
+}
+
+#[test]
+fn the_back_off_ends_at_one_second() {
+    let (bench, network) = echo();
+    for _ in 0..20 {
+        network.fail_accept(io::Error::from_raw_os_error(libc::EMFILE));
+    }
+    bench.pass(Duration::from_secs(3));
+    let left = network.waiting();
+    bench.pass(Duration::from_secs(5));
+    assert!(left - network.waiting() >= 4, "{left} then {}", network.waiting());
+}
+
+#[test]
+fn a_connection_that_broke_in_the_queue_costs_nothing() {
+    let (bench, network) = echo();
+    network.fail_accept(io::Error::from_raw_os_error(libc::ECONNABORTED));
+    network.fail_accept(io::Error::from_raw_os_error(libc::EPROTO));
+    let client = network.connect().unwrap();
+    assert!(echoes(&bench, &client));
+}
+
+#[test]
+fn a_broken_listener_fails_the_service() {
+    let (bench, network) = echo();
+    network.fail_accept(io::Error::from_raw_os_error(libc::EBADF));
+    let report = bench.report();
+    assert!(matches!(report.service("echo").unwrap().outcome, Outcome::Failed(_)));
+    assert_eq!(report.exit_status(), 1);
+}
+
+#[test]
+fn at_the_limit_clients_wait_in_the_queue_until_one_closes() {
+    let (bench, network) = limited_echo(2);
+    let first = network.connect().unwrap();
+    let second = network.connect().unwrap();
+    let third = network.connect().unwrap();
+    assert!(echoes(&bench, &first) && echoes(&bench, &second));
+    assert!(!echoes(&bench, &third));
+    assert_eq!(network.waiting(), 1);
+    drop(first);
+    settle(&bench.executor);
+    assert_eq!(third.received(), b"x");
+}
+
+#[test]
+fn at_the_limit_the_loop_does_not_spin() {
+    let (bench, network) = limited_echo(1);
+    let _first = network.connect().unwrap();
+    let _second = network.connect().unwrap();
+    // If it did, this would never return.
+    settle(&bench.executor);
+    assert_eq!(network.waiting(), 1);
+}
+
+#[test]
+fn the_accept_queue_is_emptied_before_the_listener_closes() {
+    let (bench, network) = echo();
+    // In the queue, with a byte sent, when the signal comes: nothing has run since.
+    let clients: Vec<_> = (0..100).map(|_| network.connect().unwrap()).collect();
+    clients.iter().for_each(|client| client.send(b"x"));
+    bench.signal(Signal::Term);
+    assert!(!network.is_open());
+    assert!(clients.iter().all(|client| client.received() == b"x"));
+}
+
+#[test]
+fn nothing_is_accepted_after_the_drain_began() {
+    let (bench, network) = echo();
+    bench.signal(Signal::Term);
+    assert_eq!(network.connect().unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_connection_counts_from_accept() {
+    let (bench, network) = echo();
+    let clients: Vec<_> = (0..3).map(|_| network.connect().unwrap()).collect();
+    settle(&bench.executor);
+    bench.signal(Signal::Term);
+    drop(clients);
+    let report = bench.report();
+    assert_eq!(report.service("echo").unwrap().counts.accepted, 3);
+    assert_eq!(report.service("echo").unwrap().counts.drained, 3);
+}
+
+#[test]
+fn a_panic_costs_one_connection_and_is_counted() {
+    let (bench, network) = echo();
+    let bad = network.connect().unwrap();
+    let good = network.connect().unwrap();
+    bad.send(b"!");
+    settle(&bench.executor);
+    assert!(bad.is_gone());
+    assert!(echoes(&bench, &good));
+    drop(good);
+    bench.signal(Signal::Term);
+    let report = bench.report();
+    assert_eq!(report.service("echo").unwrap().counts.panicked, 1);
+    assert_eq!(report.exit_status(), 0);
+}
+
+#[test]
+fn a_connection_that_misses_the_deadline_is_named_with_peer_state_and_age() {
+    let (bench, network) = echo();
+    let _client = network.connect().unwrap();
+    settle(&bench.executor);
+    bench.pass(Duration::from_secs(5));
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_secs(10));
+    let report = bench.report();
+    let counts = &report.service("echo").unwrap().counts;
+    assert_eq!((counts.accepted, counts.cut_off), (1, 1));
+    let straggler = report.stragglers[0].connection.as_ref().unwrap();
+    assert_eq!(straggler.peer.to_string(), "client 1");
+    assert_eq!(straggler.state, State::Active);
+    assert_eq!(straggler.age, Duration::from_secs(15));
+    assert_eq!(
+        report.stragglers[0].to_string(),
+        "echo: client 1 active for 15.0 s, open for 15.0 s"
+    );
+    assert_eq!(report.exit_status(), 124);
+}
+
+#[test]
+fn at_the_deadline_sockets_close() {
+    let (bench, network) = echo();
+    let client = network.connect().unwrap();
+    assert!(echoes(&bench, &client));
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_secs(10));
+    bench.report();
+    assert!(client.is_gone());
+}

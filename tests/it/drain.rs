@@ -1,0 +1,246 @@
+//! The rules of the drain, as HTTP clients see them.
+
+use std::time::Duration;
+
+use adieu::http::http_types::{Body, Request, Response, Result};
+use adieu::http::{Exchange, Http};
+use adieu::testing::{MemoryStream, Network, memory, settle};
+use adieu::{Server, Signal, State};
+use futures_lite::{AsyncReadExt, io};
+
+use crate::bench::Bench;
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+const SLOW: &[u8] = b"GET /slow HTTP/1.1\r\nHost: test\r\n\r\n";
+const STUCK: &[u8] = b"GET /stuck HTTP/1.1\r\nHost: test\r\n\r\n";
+const BIG: &[u8] = b"GET /big HTTP/1.1\r\nHost: test\r\n\r\n";
+const HALF_BODY: &[u8] = b"POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhello";
+
+async fn handler(mut request: Request, exchange: Exchange) -> Result<Response> {
+    match request.url().path() {
+        "/slow" => exchange.sleep(Duration::from_secs(3)).await,
+        "/stuck" => exchange.sleep(Duration::from_secs(3600)).await,
+        "/big" => {
+            let body = io::BufReader::new(io::repeat(b'.').take(1_000_000));
+            return Ok(Body::from_reader(body, Some(1_000_000)).into());
+        }
+        "/echo" => return Ok(request.body_bytes().await?.into()),
+        _ => {}
+    }
+    Ok("hello".into())
+}
+
+fn serve() -> (Bench, Network) {
+    let (listener, network) = memory();
+    let server = Server::new(listener, Http::new(handler));
+    (Bench::start(|s| s.service("web", server)), network)
+}
+
+impl Bench {
+    fn connect(&self, network: &Network, bytes: &[u8]) -> MemoryStream {
+        let client = network.connect().unwrap();
+        settle(&self.executor);
+        client.send(bytes);
+        settle(&self.executor);
+        client
+    }
+}
+
+fn text(client: &MemoryStream) -> String {
+    String::from_utf8(client.received()).unwrap()
+}
+
+/// What one connection sees, and when: seconds from the signal to its close, and how its answer begins.
+struct Sees {
+    status: &'static str,
+    closes_after: f64,
+    cut_off: bool,
+}
+
+#[test]
+fn each_stall_point_sees_what_the_rules_say() {
+    let silent = |closes_after, cut_off| Sees { status: "", closes_after, cut_off };
+    let answered = |status, closes_after| Sees { status, closes_after, cut_off: false };
+    let table: &[(&str, &[u8], State, Sees)] = &[
+        ("no byte", b"", State::New, silent(0.0, false)),
+        ("half a request line", b"GET /", State::Head, answered("408", 2.0)),
+        ("half a header", b"GET / HTTP/1.1\r\nHo", State::Head, answered("408", 2.0)),
+        ("half a body", HALF_BODY, State::Active, silent(10.0, true)),
+        ("slow handler", SLOW, State::Active, answered("200", 3.0)),
+        ("stuck handler", STUCK, State::Active, silent(10.0, true)),
+        (
+            "slow reader",
+            BIG,
+            State::Active,
+            Sees { status: "200", closes_after: 10.0, cut_off: true },
+        ),
+        ("idle", GET, State::Idle, silent(0.0, false)),
+    ];
+    for (name, sent, state, sees) in table {
+        let (bench, network) = serve();
+        let client = bench.connect(&network, sent);
+        if *state == State::Idle {
+            assert!(text(&client).starts_with("HTTP/1.1 200"), "{name}");
+        }
+        bench.signal(Signal::Term);
+        let mut received = Vec::new();
+        let mut waited = 0.0;
+        while !client.is_closed() && !bench.run.is_finished() {
+            if *name != "slow reader" {
+                received.extend(client.received());
+            }
+            bench.pass(Duration::from_millis(50));
+            waited += 0.05;
+            assert!(waited < 11.0, "{name}: neither closed nor cut off");
+        }
+        received.extend(client.received());
+        let received = String::from_utf8(received).unwrap();
+        assert!((waited - sees.closes_after).abs() < 0.11, "{name}: after {waited} s");
+        match sees.status {
+            "" => assert_eq!(received, "", "{name}"),
+            status => {
+                assert!(received.starts_with(&format!("HTTP/1.1 {status}")), "{name}: {received}")
+            }
+        }
+        if !sees.status.is_empty() && !sees.cut_off {
+            assert!(received.contains("connection: close\r\n"), "{name}: {received}");
+        }
+        bench.pass(Duration::from_millis(100)); // the linger
+        let report = bench.report();
+        let status = if sees.cut_off { 124 } else { 0 };
+        assert_eq!(report.exit_status(), status, "{name}: {report}");
+        let counts = &report.service("web").unwrap().counts;
+        assert_eq!(counts.cut_off, u64::from(sees.cut_off), "{name}");
+        assert_eq!(counts.accepted, 1, "{name}");
+        assert_eq!(counts.cut_off + counts.drained + counts.closed_idle, 1, "{name}");
+        if sees.cut_off {
+            let straggler = report.stragglers[0].connection.as_ref().unwrap();
+            assert_eq!(straggler.state, *state, "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_idle_connection_whose_next_request_has_just_arrived_is_served() {
+    let (bench, network) = serve();
+    let client = bench.connect(&network, GET);
+    client.received();
+    // Sent, but the server has not run since: the signal is looked at first.
+    client.send(GET);
+    bench.signal(Signal::Term);
+    let answer = text(&client);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    assert!(answer.ends_with("hello"), "{answer}");
+    drop(client);
+    let report = bench.report();
+    assert_eq!(report.service("web").unwrap().counts.requests, 2);
+    assert_eq!(report.service("web").unwrap().counts.drained, 1);
+}
+
+#[test]
+fn a_request_that_waits_in_the_accept_queue_is_served() {
+    let (bench, network) = serve();
+    let client = network.connect().unwrap();
+    client.send(GET);
+    bench.signal(Signal::Term);
+    assert!(text(&client).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn pipelined_requests_that_have_arrived_are_answered_and_only_the_last_says_close() {
+    let (bench, network) = serve();
+    let client = bench.connect(&network, SLOW);
+    client.send(&[GET, SLOW, GET].concat());
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_secs(6));
+    let answers = text(&client);
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 4, "{answers}");
+    assert_eq!(answers.matches("connection: close").count(), 1, "{answers}");
+    let last = &answers[answers.rfind("HTTP/1.1").unwrap()..];
+    assert!(last.contains("connection: close"), "{last}");
+}
+
+#[test]
+fn a_pipelined_request_that_has_arrived_in_part_is_not_waited_for() {
+    let (bench, network) = serve();
+    let client = bench.connect(&network, SLOW);
+    client.send(b"GET / HTT");
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_secs(3));
+    let answer = text(&client);
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 1);
+    assert!(answer.contains("connection: close"));
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_head_that_arrives_in_time_during_the_drain_is_answered() {
+    let (bench, network) = serve();
+    let client = bench.connect(&network, b"GET / HT");
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_secs(1));
+    client.send(b"TP/1.1\r\nHost: test\r\n\r\n");
+    settle(&bench.executor);
+    let answer = text(&client);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+}
+
+#[test]
+fn a_body_that_arrives_in_time_during_the_drain_is_answered() {
+    let (bench, network) = serve();
+    let client = bench.connect(&network, HALF_BODY);
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_secs(8));
+    client.send(b"world");
+    settle(&bench.executor);
+    assert!(text(&client).ends_with("helloworld"));
+}
+
+#[test]
+fn two_servers_close_their_listeners_in_the_same_turn() {
+    let (one, first) = memory();
+    let (two, second) = memory();
+    let bench = Bench::start(|s| {
+        s.service("one", Server::new(one, Http::new(handler)))
+            .service("two", Server::new(two, Http::new(handler)))
+    });
+    let _busy = bench.connect(&first, SLOW);
+    bench.signal(Signal::Term);
+    assert!(!first.is_open() && !second.is_open());
+}
+
+#[test]
+fn a_client_that_vanishes_mid_answer_costs_nothing() {
+    let (bench, network) = serve();
+    let client = bench.connect(&network, BIG);
+    drop(client);
+    settle(&bench.executor);
+    let other = bench.connect(&network, GET);
+    assert!(text(&other).starts_with("HTTP/1.1 200"));
+    bench.signal(Signal::Term);
+    assert!(bench.report().is_graceful());
+}
+
+#[test]
+fn a_connection_that_lingers_is_not_waited_for_longer_than_a_tenth_of_a_second() {
+    let (bench, network) = serve();
+    let _client = bench.connect(&network, SLOW);
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_secs(3));
+    assert!(!bench.run.is_finished());
+    bench.pass(Duration::from_millis(100));
+    assert!(bench.report().is_graceful());
+}
+
+#[test]
+fn after_the_run_no_timer_is_left() {
+    let (bench, network) = serve();
+    let _client = bench.connect(&network, STUCK);
+    let clock = bench.clock.clone();
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_secs(10));
+    bench.report();
+    assert_eq!(clock.sleepers(), 0);
+}

@@ -1,0 +1,218 @@
+//! Raw TCP: a handler with a stream.
+
+use std::cell::Cell;
+use std::future::pending;
+use std::io;
+use std::mem::take;
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+use adieu::testing::{ManualClock, MemoryStream, Network, memory, settle};
+use adieu::{Connection, Outcome, Report, Server, State, Stream, Supervisor, Tcp, Trigger};
+use futures_lite::{AsyncReadExt, AsyncWriteExt, stream};
+use smol::{LocalExecutor, Task};
+
+use crate::clients;
+
+async fn echo<S: Stream>(stream: &mut S, connection: &Connection) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    while connection.read(stream, &mut bytes).await? > 0 {
+        stream.write_all(&take(&mut bytes)).await?;
+    }
+    Ok(())
+}
+
+/// A service named `tcp` under a supervisor of its own.
+struct Bench {
+    executor: LocalExecutor<'static>,
+    network: Network,
+    clock: ManualClock,
+    trigger: Trigger,
+    run: Task<Report>,
+}
+
+fn bench<F>(handler: F) -> Bench
+where
+    F: AsyncFn(&mut MemoryStream, &Connection) -> io::Result<()> + 'static,
+{
+    let executor = LocalExecutor::new();
+    let (listener, network) = memory();
+    let clock = ManualClock::new();
+    let server = Server::new(listener, Tcp::new(handler));
+    let supervisor = Supervisor::new().clock(clock.clone()).service("tcp", server);
+    let trigger = supervisor.trigger();
+    let run = executor.spawn(supervisor.run(stream::pending()));
+    settle(&executor);
+    Bench { executor, network, clock, trigger, run }
+}
+
+impl Bench {
+    fn client(&self) -> MemoryStream {
+        let client = self.network.connect().expect("it listens");
+        settle(&self.executor);
+        client
+    }
+
+    fn shut_down(&self) {
+        self.trigger.shut_down();
+        settle(&self.executor);
+    }
+
+    fn report(self) -> Report {
+        assert!(self.run.is_finished(), "the run is not over");
+        smol::block_on(self.run)
+    }
+}
+
+#[test]
+fn what_is_sent_comes_back() {
+    let bench = bench(echo);
+    let client = bench.client();
+    client.send(b"one");
+    settle(&bench.executor);
+    assert_eq!(client.received(), b"one");
+    client.send(b"two");
+    settle(&bench.executor);
+    assert_eq!(client.received(), b"two");
+}
+
+#[test]
+fn an_idle_connection_is_closed_by_the_drain() {
+    let bench = bench(echo);
+    let client = bench.client();
+    bench.shut_down();
+    assert!(client.is_closed());
+    drop(client);
+    settle(&bench.executor);
+    let report = bench.report();
+    assert!(report.is_graceful());
+    assert_eq!(report.services[0].counts.drained, 1, "its handler was told, and came to an end");
+}
+
+#[test]
+fn bytes_that_are_there_when_shutdown_begins_are_served() {
+    let bench = bench(echo);
+    let known = bench.client();
+    let waiting = bench.network.connect().expect("it listens");
+    known.send(b"known");
+    waiting.send(b"waiting");
+    bench.shut_down();
+    assert_eq!(known.received(), b"known");
+    assert_eq!(waiting.received(), b"waiting");
+    assert!(known.is_closed() && waiting.is_closed());
+}
+
+#[test]
+fn a_handler_may_say_goodbye() {
+    let bench = bench(async |stream: &mut MemoryStream, connection: &Connection| {
+        connection.shutdown().begun().await;
+        stream.write_all(b"goodbye").await
+    });
+    let client = bench.client();
+    assert_eq!(client.received(), b"");
+    bench.shut_down();
+    assert_eq!(client.received(), b"goodbye");
+    assert!(client.is_closed());
+    assert!(!client.is_gone(), "what was said last must be read before the socket goes");
+    bench.clock.advance_and_settle(Duration::from_millis(500), &bench.executor);
+    assert!(client.is_gone());
+    let report = bench.report();
+    assert!(report.is_graceful());
+    assert_eq!(report.services[0].counts.drained, 1);
+}
+
+#[test]
+fn a_handler_that_does_not_end_is_cut_off_and_named() {
+    let dropped = Rc::new(Cell::new(false));
+    struct Guard(Rc<Cell<bool>>);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+    let seen = dropped.clone();
+    let bench = bench(async move |_: &mut MemoryStream, _: &Connection| {
+        let _guard = Guard(seen.clone());
+        pending().await
+    });
+    let client = bench.client();
+    bench.shut_down();
+    bench.clock.advance_and_settle(Duration::from_secs(10), &bench.executor);
+    let report = bench.report();
+    assert!(dropped.get());
+    assert!(client.is_gone());
+    assert!(matches!(report.services[0].outcome, Outcome::CutOff));
+    let straggler = report.stragglers[0].connection.as_ref().expect("it is a connection");
+    assert_eq!(straggler.state, State::Upgraded);
+    assert_eq!(straggler.peer.to_string(), "client 1");
+    assert_eq!(report.exit_status(), 124);
+}
+
+#[test]
+fn a_panic_costs_one_connection() {
+    let bench = bench(async |stream: &mut MemoryStream, connection: &Connection| {
+        let mut bytes = Vec::new();
+        connection.read(stream, &mut bytes).await?;
+        assert_ne!(bytes, b"panic");
+        stream.write_all(&bytes).await
+    });
+    let (unlucky, lucky) = (bench.client(), bench.client());
+    unlucky.send(b"panic");
+    lucky.send(b"calm");
+    settle(&bench.executor);
+    assert!(unlucky.is_gone());
+    assert_eq!(lucky.received(), b"calm");
+    drop(lucky);
+    bench.shut_down();
+    let report = bench.report();
+    assert_eq!(report.services[0].counts.panicked, 1);
+    assert!(report.is_graceful());
+}
+
+#[test]
+fn an_error_of_a_handler_closes_at_once() {
+    let bench = bench(async |_: &mut MemoryStream, _: &Connection| Err(io::Error::other("no")));
+    assert!(bench.client().is_gone());
+}
+
+#[test]
+fn netcat_is_echoed_and_let_go() {
+    let Some(nc) = clients::tool("nc", "netcat-openbsd") else { return };
+    let server = Tcp::bind("127.0.0.1:0", echo).expect("a port is free");
+    let port = server.listener().port().expect("it is TCP");
+    let supervisor = Supervisor::new().service("echo", server);
+    let trigger = supervisor.trigger();
+    let client = async {
+        let mut command = Command::new("sh");
+        command.args(["-c", "printf 'hello\\n' | \"$0\" -N 127.0.0.1 \"$1\""]);
+        command.arg(nc).arg(port.to_string());
+        let echoed = clients::stdout(command).await;
+        trigger.shut_down();
+        echoed
+    };
+    let executor = LocalExecutor::new();
+    let run = executor.run(supervisor.run(stream::pending()));
+    let (echoed, report) = smol::block_on(futures_lite::future::zip(client, run));
+    assert_eq!(echoed, "hello\n");
+    assert!(report.is_graceful());
+}
+
+#[test]
+fn a_client_that_only_connects_over_tcp_is_let_go_at_once() {
+    let server = Tcp::bind("127.0.0.1:0", echo).expect("a port is free");
+    let address = server.listener().local_addr().expect("it is TCP");
+    let supervisor = Supervisor::new().service("echo", server);
+    let trigger = supervisor.trigger();
+    let client = async {
+        let mut stream = smol::net::TcpStream::connect(address).await?;
+        stream.write_all(b"x").await?;
+        stream.read_exact(&mut [0]).await?;
+        trigger.shut_down();
+        stream.read(&mut [0]).await
+    };
+    let run = supervisor.run(stream::pending());
+    let (end, report) = smol::block_on(futures_lite::future::zip(client, run));
+    assert_eq!(end.expect("it is closed in good order"), 0);
+    assert!(report.is_graceful());
+}

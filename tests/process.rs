@@ -1,0 +1,447 @@
+//! The real binary as a child process: real signals, exit codes, descriptors, standard error.
+//!
+//! These things are global to a process, so they have a test binary of their own. Every port is
+//! picked by the system; the well-known pair is tried in a network namespace made for it.
+#![cfg(feature = "bin")]
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::pipe::PipeFlags;
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+
+/// A running server. What it says is read line by line; dropping it kills it.
+struct Server {
+    child: Child,
+    stderr: BufReader<Box<dyn Read>>,
+    said: String,
+}
+
+impl Server {
+    fn spawn(command: &mut Command) -> Server {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the command starts");
+        let stderr = child.stderr.take().expect("it is piped");
+        let stderr = BufReader::new(Box::new(stderr) as Box<dyn Read>);
+        Server { child, stderr, said: String::new() }
+    }
+
+    /// adieu with these arguments, listening on a port of its own, and where that is.
+    fn start(arguments: &[&str]) -> (Server, SocketAddr) {
+        let mut server =
+            Server::spawn(adieu().args(["--listen", "web=127.0.0.1:0"]).args(arguments));
+        let address = server.listening();
+        (server, address)
+    }
+
+    /// Reads on until a line that contains `words`.
+    fn wait_for(&mut self, words: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let read = self.stderr.read_line(&mut line).expect("it says UTF-8");
+            assert!(read > 0, "it ended without saying {words:?}; it said:\n{}", self.said);
+            self.said.push_str(&line);
+            if line.contains(words) {
+                return line.trim_end().to_owned();
+            }
+        }
+    }
+
+    fn listening(&mut self) -> SocketAddr {
+        let line = self.wait_for("listening on ");
+        let address = line.rsplit(' ').next().unwrap();
+        address.parse().expect("an address")
+    }
+
+    fn signal(&self, signal: i32) {
+        // Through kill(1): the test needs no unsafe code for it.
+        let pid = self.child.id().to_string();
+        let killed = Command::new("kill").args([format!("-{signal}"), pid]).status().unwrap();
+        assert!(killed.success());
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("a child")
+    }
+
+    /// Waits for the end; tells the exit code, all that was said, and how long it took.
+    fn end(mut self) -> (Option<i32>, String, Duration) {
+        let began = Instant::now();
+        let status = self.wait();
+        let took = began.elapsed();
+        let mut rest = String::new();
+        self.stderr.read_to_string(&mut rest).expect("it says UTF-8");
+        self.said.push_str(&rest);
+        (status.code(), std::mem::take(&mut self.said), took)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has usually ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn adieu() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adieu"));
+    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// An example of this crate, which a plain `cargo test` has built next to the binary.
+fn example(name: &str) -> Command {
+    let binary = PathBuf::from(env!("CARGO_BIN_EXE_adieu"));
+    let path = binary.parent().expect("a folder").join("examples").join(name);
+    assert!(path.exists(), "run a plain `cargo test`, or `cargo build --examples`, first");
+    Command::new(path)
+}
+
+fn ask(address: SocketAddr, request: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("it accepts");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(request).unwrap();
+    stream
+}
+
+fn answer(stream: &mut TcpStream) -> String {
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer, and its end");
+    answer
+}
+
+#[test]
+fn the_first_signal_ends_in_a_graceful_bye_and_exit_0() {
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let (server, _) = Server::start(&[]);
+        server.signal(signal);
+        let (code, said, _) = server.end();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("shutting down servers, please wait..."), "{said}");
+        assert!(said.trim_end().ends_with("a graceful bye"), "{said}");
+    }
+}
+
+#[test]
+fn a_request_in_flight_gets_its_whole_answer_with_connection_close() {
+    let (mut server, address) = Server::start(&["--delay", "500ms"]);
+    let mut client = ask(address, GET);
+    server.signal(libc::SIGTERM);
+    server.wait_for("shutting down");
+    // The line is said in the turn in which the listener closes, so it may still accept or reset.
+    let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
+    while !TcpStream::connect(address).is_err_and(refused) {
+        std::thread::yield_now();
+    }
+    let answer = answer(&mut client);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    assert!(answer.ends_with("Hello from web"), "{answer}");
+    drop(client);
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn while_it_drains_it_says_what_it_waits_for_and_how_long_it_still_will() {
+    let (mut server, address) = Server::start(&["--delay", "30s", "--grace", "3s"]);
+    let _one = ask(address, GET);
+    let _two = ask(address, GET);
+    while TcpStream::connect(address).is_ok() && server_connections(&server) < 2 {}
+    server.signal(libc::SIGTERM);
+    let line = server.wait_for("in flight");
+    assert!(line.ends_with("web: 2 in flight, 2 s left"), "{line}");
+}
+
+fn server_connections(server: &Server) -> usize {
+    let sockets = std::fs::read_dir(format!("/proc/{}/fd", server.child.id()));
+    let sockets = sockets.map_or(0, |fds| {
+        fds.flatten()
+            .filter_map(|fd| std::fs::read_link(fd.path()).ok())
+            .filter(|target| target.to_string_lossy().starts_with("socket:"))
+            .count()
+    });
+    sockets.saturating_sub(3) // the listener and the pair behind the signals
+}
+
+#[test]
+fn a_missed_deadline_exits_124_names_the_straggler_and_is_no_graceful_bye() {
+    let (mut server, address) = Server::start(&["--delay", "30s", "--grace", "1s"]);
+    let client = ask(address, b"GET /late HTTP/1.1\r\nHost: test\r\n\r\n");
+    let peer = client.local_addr().unwrap();
+    server.signal(libc::SIGTERM);
+    server.wait_for("shutting down");
+    let (code, said, took) = server.end();
+    assert_eq!(code, Some(124), "{said}");
+    assert!(said.contains(&format!("cut off: web: {peer} active for")), "{said}");
+    assert!(said.contains("GET /late"), "{said}");
+    assert!(!said.contains("a graceful bye"), "{said}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn a_second_signal_exits_128_plus_n() {
+    for (signal, code) in [(libc::SIGTERM, 143), (libc::SIGINT, 130)] {
+        let (mut server, address) = Server::start(&["--delay", "30s"]);
+        let _client = ask(address, GET);
+        server.signal(libc::SIGTERM);
+        server.wait_for("shutting down");
+        server.signal(signal);
+        let (ended, said, _) = server.end();
+        assert_eq!(ended, Some(code), "{said}");
+        assert!(said.contains("aborted by a second signal"), "{said}");
+        assert!(!said.contains("a graceful bye"), "{said}");
+    }
+}
+
+/// A server whose one thread is blocked in a handler, and the client that did it.
+fn blocked() -> (Server, TcpStream) {
+    let mut server = Server::spawn(example("stall").arg("127.0.0.1:0"));
+    let address = server.listening();
+    let client = ask(address, b"GET /block HTTP/1.1\r\nHost: test\r\n\r\n");
+    server.wait_for("blocking");
+    (server, client)
+}
+
+#[test]
+fn a_second_signal_works_while_a_handler_blocks_the_thread() {
+    let (server, _client) = blocked();
+    server.signal(libc::SIGTERM);
+    std::thread::sleep(Duration::from_millis(50));
+    server.signal(libc::SIGTERM);
+    let (code, said, took) = server.end();
+    assert_eq!(code, Some(143), "{said}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn the_watchdog_ends_a_blocked_process_one_second_past_the_deadline() {
+    let (server, _client) = blocked();
+    server.signal(libc::SIGTERM);
+    let (code, said, took) = server.end();
+    assert_eq!(code, Some(124), "{said}");
+    assert!(said.contains("still blocked one second past the deadline"), "{said}");
+    assert!(took > Duration::from_millis(1900) && took < Duration::from_secs(4), "{took:?}");
+}
+
+#[test]
+fn a_handler_that_never_returns_is_cut_off_while_others_are_served() {
+    let mut server = Server::spawn(example("stall").arg("127.0.0.1:0").env("RUST_LOG", "info"));
+    let address = server.listening();
+    let _stuck = ask(address, b"GET /never HTTP/1.1\r\nHost: test\r\n\r\n");
+    let mut well = ask(address, b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    assert!(answer(&mut well).ends_with("well\n"));
+    server.signal(libc::SIGTERM);
+    let (code, said, _) = server.end();
+    assert_eq!(code, Some(124), "{said}");
+    assert!(said.contains("GET /never"), "{said}");
+}
+
+/// adieu with a standard error that takes one line and then is a full pipe, and the end that keeps it open.
+fn muted() -> (Server, OwnedFd) {
+    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).unwrap();
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
+    let mut writer = File::from(writer);
+    // "web listening on ..." still fits, "shutting down servers ..." does not.
+    writer.write_all(&[b'.'; 4096 - 64]).unwrap();
+    let listen = ["--listen", "web=127.0.0.1:0", "--grace", "1s"];
+    let child = adieu().args(listen).stderr(writer).spawn().unwrap();
+    let stderr = BufReader::new(Box::new(std::io::empty()) as Box<dyn Read>);
+    let mut server = Server { child, stderr, said: String::new() };
+    // It listens once its line is in the pipe; nothing is read from it, or there would be room.
+    let full = || rustix::io::ioctl_fionread(&reader).unwrap() > 4096 - 64;
+    while !full() {
+        assert!(server.child.try_wait().unwrap().is_none(), "it has ended");
+        std::thread::yield_now();
+    }
+    (server, reader)
+}
+
+#[test]
+fn a_full_pipe_as_standard_error_cannot_keep_the_process_alive() {
+    let (mut server, _reader) = muted();
+    server.signal(libc::SIGTERM);
+    let began = Instant::now();
+    assert_eq!(server.wait().code(), Some(124));
+    assert!(began.elapsed() < Duration::from_secs(4));
+}
+
+#[test]
+fn a_second_signal_works_while_a_log_line_blocks() {
+    let (mut server, _reader) = muted();
+    server.signal(libc::SIGINT);
+    std::thread::sleep(Duration::from_millis(50));
+    server.signal(libc::SIGINT);
+    assert_eq!(server.wait().code(), Some(130));
+}
+
+#[test]
+fn a_signal_during_the_start_ends_the_process_and_nothing_was_served() {
+    for delay in 0..20 {
+        let mut server = Server::spawn(adieu().args(["--listen", "web=127.0.0.1:0"]));
+        std::thread::sleep(Duration::from_micros(100 * delay));
+        server.signal(libc::SIGTERM);
+        let status = server.wait();
+        // Before its handlers are there it dies of the signal, as any process; then it says goodbye.
+        let as_promised = status.code() == Some(0) || status.signal() == Some(libc::SIGTERM);
+        assert!(as_promised, "{status}");
+    }
+}
+
+#[test]
+fn signalled_twice_by_timeout_it_still_shuts_down_gracefully() {
+    let mut command = Command::new("timeout");
+    command.args(["--preserve-status", "0.5", env!("CARGO_BIN_EXE_adieu")]);
+    let server =
+        Server::spawn(command.args(["--listen", "web=127.0.0.1:0"]).env_remove("RUST_LOG"));
+    let (code, said, _) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("a graceful bye"), "{said}");
+}
+
+#[test]
+fn a_port_in_use_is_one_line_that_names_the_server_and_exit_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let listen = format!("second={address}");
+    let server =
+        Server::spawn(adieu().args(["--listen", "first=127.0.0.1:0", "--listen", &listen]));
+    let (code, said, _) = server.end();
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with(&format!("error: second: cannot listen on {address}: ")), "{said}");
+}
+
+#[test]
+fn bad_usage_is_one_line_and_exit_2() {
+    let cases: &[(&[&str], &str)] = &[
+        (&["--lisen", "a=:1"], "--lisen"),
+        (&["--listen"], "--listen needs a value"),
+        (&["--listen", "8080"], "NAME=ADDR"),
+        (&["--listen", "a=nonsense"], "a: \"nonsense\" is not an address"),
+        (&["--listen", "a=127.0.0.1:99999"], "invalid port"),
+        (&["--listen", "a=:0", "--listen", "a=:0"], "two servers named \"a\""),
+        (&["--grace", "10"], "--grace: \"10\" is not a duration"),
+        (&["--delay", "soon"], "--delay: \"soon\" is not a duration"),
+        (&["surprise"], "surprise"),
+    ];
+    for (arguments, words) in cases {
+        let (code, said, _) = Server::spawn(adieu().args(*arguments)).end();
+        assert_eq!(code, Some(2), "{arguments:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+        assert!(said.starts_with("error: ") && said.contains(words), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn help_and_version_are_printed_and_exit_0() {
+    let help = adieu().arg("--help").output().unwrap();
+    assert!(help.status.success());
+    let help = String::from_utf8(help.stdout).unwrap();
+    for flag in ["--listen", "--grace", "--delay", "--version"] {
+        assert!(help.contains(flag), "{help}");
+    }
+    let version = adieu().arg("--version").output().unwrap();
+    assert_eq!(version.stdout, format!("adieu {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
+}
+
+#[test]
+fn it_serves_with_at_most_two_threads() {
+    let (server, address) = Server::start(&[]);
+    for _ in 0..100 {
+        let request = b"POST / HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 1\r\nConnection: close\r\n\r\n";
+        answer(&mut ask(address, request));
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id()));
+    let Ok(status) = status else {
+        return println!("skipped: there is no /proc here");
+    };
+    let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap();
+    assert!(threads.trim().parse::<u32>().unwrap() <= 2, "{threads}");
+}
+
+#[test]
+fn garbage_and_a_tls_hello_are_answered_and_cost_nothing_else() {
+    let (server, address) = Server::start(&[]);
+    let mut utf8 = ask(address, "GET / HTTP/1.1\r\nHost: test\r\nName: Zoë\r\n\r\n".as_bytes());
+    assert!(answer(&mut utf8).starts_with("HTTP/1.1 400 "));
+    let mut garbage = ask(address, &[0xff, 0x00, 0x80, b'\r', b'\n', 0x07]);
+    assert!(answer(&mut garbage).starts_with("HTTP/1.1 400 "));
+    let mut tls = ask(address, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+    assert!(answer(&mut tls).starts_with("HTTP/1.1 400 "));
+    let mut well = ask(address, b"GET / HTTP/1.0\r\n\r\n");
+    assert!(answer(&mut well).ends_with("Hello from web"));
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn out_of_descriptors_it_lives_and_serves_again_and_hears_signals() {
+    let mut command = Command::new("sh");
+    let run = "ulimit -n 40; exec \"$0\" --listen web=127.0.0.1:0";
+    command.args(["-c", run, env!("CARGO_BIN_EXE_adieu")]).env_remove("RUST_LOG");
+    let mut server = Server::spawn(&mut command);
+    let address = server.listening();
+    let crowd: Vec<_> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let mut patient = ask(address, b"GET / HTTP/1.0\r\n\r\n");
+    drop(crowd);
+    assert!(answer(&mut patient).ends_with("Hello from web"));
+    server.signal(libc::SIGTERM);
+    let (code, said, _) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn the_access_log_is_off_until_it_is_asked_for() {
+    for (level, lines) in [("info", 0), ("info,adieu::access=debug", 1)] {
+        let listen = ["--listen", "web=127.0.0.1:0"];
+        let mut server = Server::spawn(adieu().args(listen).env("RUST_LOG", level));
+        let address = server.listening();
+        answer(&mut ask(address, b"GET /logged HTTP/1.0\r\n\r\n"));
+        server.signal(libc::SIGTERM);
+        let (_, said, _) = server.end();
+        assert_eq!(said.matches("\"GET /logged\" 200 14 B").count(), lines, "{said}");
+    }
+}
+
+/// In a network namespace of its own the well-known ports are free, whatever else runs here.
+#[test]
+fn by_default_it_serves_server1_and_server2_on_8080_and_8081_over_ipv4_and_ipv6() {
+    let script = r#"
+        ip link set lo up
+        "$0" & pid=$!
+        for _ in $(seq 50); do curl -s 127.0.0.1:8081 >/dev/null && break; sleep 0.1; done
+        for url in 127.0.0.1:8080 '[::1]:8080' localhost:8080/any/path 127.0.0.1:8081 '[::1]:8081'; do
+            curl -sg "$url"; echo
+        done
+        curl -s -X DELETE 127.0.0.1:8080; echo
+        kill -INT $pid; wait $pid; echo "exit $?"
+    "#;
+    let mut namespace = Command::new("unshare");
+    namespace.args(["--net", "--map-root-user"]);
+    let probe = namespace.args(["sh", "-c", "ip link set lo up && curl --version"]).output();
+    if !probe.is_ok_and(|probe| probe.status.success()) {
+        return println!("skipped: unshare(1), ip(8) and curl(1) are needed for this test");
+    }
+    let mut namespace = Command::new("unshare");
+    namespace.args(["--net", "--map-root-user", "sh", "-c", script, env!("CARGO_BIN_EXE_adieu")]);
+    let output = namespace.env_remove("RUST_LOG").stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (one, two) = ("Hello from server1\n", "Hello from server2\n");
+    assert_eq!(said, [one, one, one, two, two, one, "exit 0\n"].concat());
+    let logged = String::from_utf8(output.stderr).unwrap();
+    for line in [
+        "server 1 listening on port 8080",
+        "server 2 listening on port 8081",
+        "shutting down servers, please wait...",
+        "a graceful bye",
+    ] {
+        assert!(logged.lines().any(|logged| logged.ends_with(line)), "{line}: {logged}");
+    }
+}
