@@ -70,6 +70,8 @@ pub(crate) struct Register {
     draining: Cell<bool>,
     /// The shortest time limit that a connection here can have.
     shortest: Cell<Duration>,
+    /// Whoever keeps the time limits.
+    sweeper: Cell<Option<Waker>>,
     /// Whoever waits for a connection to close.
     room: Cell<Option<Waker>>,
 }
@@ -104,6 +106,7 @@ impl Register {
             counts: RefCell::new(Counts::default()),
             draining: Cell::new(false),
             shortest: Cell::new(Duration::MAX),
+            sweeper: Cell::new(None),
             room: Cell::new(None),
         })
     }
@@ -179,6 +182,13 @@ impl Register {
 
     pub(crate) fn set_shortest_limit(&self, limit: Duration) {
         self.shortest.set(self.shortest.get().min(limit));
+        if let Some(waker) = self.sweeper.take() {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn wake_on_shorter_limit(&self, cx: &Context<'_>) {
+        self.sweeper.set(Some(cx.waker().clone()));
     }
 
     /// Waits until fewer than `limit` connections are open. One waiter at a time.

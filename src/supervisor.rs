@@ -5,10 +5,11 @@
 //! run on one executor that the run owns; dropping it at the end drops whatever is left.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_lite::{FutureExt, Stream, StreamExt};
@@ -261,20 +262,29 @@ impl Run {
     /// Keeps the time limits of all connections; never done.
     ///
     /// A limit set after a look is at least the shortest limit away, so sleeping for the
-    /// shortest limit cannot miss it, and nobody needs to wake this up.
+    /// shortest limit cannot miss it, and no connection needs to wake this up.
     async fn sweep<T>(&self) -> T {
         loop {
             let now = self.clock.now();
             let next = self.slots.iter().filter_map(|slot| slot.register.expire(now)).min();
-            let shortest = self.slots.iter().map(|slot| slot.register.shortest_limit()).min();
-            let shortest = shortest.unwrap_or(Duration::MAX).max(SWEEP);
-            let latest = now.checked_add(shortest);
-            let at = next.into_iter().chain(latest).min();
-            match at {
-                Some(at) => self.clock.sleep_until(at.max(now + SWEEP)).await,
-                None => pending().await,
-            }
+            let shortest = self.shortest_limit();
+            let latest = now.checked_add(shortest.max(SWEEP));
+            let sleep = match next.into_iter().chain(latest).min() {
+                Some(at) => self.clock.sleep_until(at.max(now + SWEEP)),
+                None => Box::pin(pending()),
+            };
+            // A service tells its limits when it begins to serve, which may be later than this.
+            let shorter = poll_fn(|cx| {
+                self.slots.iter().for_each(|slot| slot.register.wake_on_shorter_limit(cx));
+                if self.shortest_limit() < shortest { Poll::Ready(()) } else { Poll::Pending }
+            });
+            shorter.or(sleep).await;
         }
+    }
+
+    fn shortest_limit(&self) -> Duration {
+        let limits = self.slots.iter().map(|slot| slot.register.shortest_limit());
+        limits.min().unwrap_or(Duration::MAX)
     }
 
     fn report(&self, cause: Cause, aborted: Option<Signal>, began: Instant) -> Report {

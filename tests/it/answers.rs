@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use adieu::Signal;
 use adieu::http::Exchange;
-use adieu::http::http_types::{Body, Error, Request, Response, Result, StatusCode};
+use adieu::http::http_types::{Body, Error, Request, Response, StatusCode};
 use async_channel::{Receiver, Sender, unbounded};
 use futures_lite::io::{BufReader, Cursor, repeat};
 use futures_lite::{AsyncRead, AsyncReadExt, Stream};
