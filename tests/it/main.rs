@@ -21,4 +21,6 @@ mod supervisor;
 mod tcp;
 mod unix;
 #[cfg(feature = "http")]
+mod upgrade;
+#[cfg(feature = "http")]
 mod web;
