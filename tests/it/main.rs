@@ -13,7 +13,11 @@ mod clients;
 #[cfg(feature = "http")]
 mod drain;
 #[cfg(feature = "http")]
+mod fuzz_quick;
+#[cfg(feature = "http")]
 mod guard;
+#[cfg(feature = "http")]
+mod harness;
 #[cfg(feature = "http")]
 mod limits;
 mod readme;
