@@ -23,6 +23,9 @@ use crate::shutdown::Shutdown;
 /// How long a half-sent request head may take to arrive once shutdown has begun.
 pub(crate) const HEAD_GRACE: Duration = Duration::from_secs(2);
 
+/// How much memory for the request line an idle connection keeps, in bytes.
+const KEPT_REQUEST: usize = 64;
+
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -269,7 +272,9 @@ impl Connection {
                 self.hurry_head();
             }
         } else {
-            entry.request.borrow_mut().clear();
+            let mut request = entry.request.borrow_mut();
+            request.clear();
+            request.shrink_to(KEPT_REQUEST);
         }
     }
 

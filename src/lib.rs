@@ -24,6 +24,7 @@
 //! | `group.rs` | tasks that live and die together; waits by counting |
 //! | `connection.rs` | [`Connection`] and its [`State`]; the register the supervisor reads |
 //! | `server.rs` | [`Server`]: the one accept loop; back-off, limits |
+//! | `per_peer.rs` | how many connections each peer has open, where that is limited |
 //! | `net.rs` | [`Listener`] and [`Stream`], and TCP |
 //! | `clock.rs` | [`Clock`]: now and sleep, injected |
 //! | `report.rs` | [`Report`], [`Outcome`], [`Cause`], exit status |
@@ -48,6 +49,7 @@ pub mod http;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod net;
+mod per_peer;
 mod report;
 mod server;
 mod service;

@@ -84,6 +84,8 @@ impl fmt::Display for Outcome {
 pub struct Counts {
     /// Connections accepted.
     pub accepted: u64,
+    /// Connections closed at once, because their peer had as many as it may have.
+    pub refused: u64,
     /// Requests answered in full.
     pub requests: u64,
     /// Connections that did work after shutdown began, and ended it before the deadline.
@@ -221,11 +223,14 @@ impl fmt::Display for Report {
             write!(f, ", aborted by a second signal, {}", SignalName(signal))?;
         }
         for service in &self.services {
-            let Counts { accepted, requests, drained, closed_idle, cut_off, panicked } =
+            let Counts { accepted, refused, requests, drained, closed_idle, cut_off, panicked } =
                 &service.counts;
             write!(f, "\n{}: {}", service.name, service.outcome)?;
             write!(f, "; {accepted} accepted, {requests} requests, {drained} drained")?;
             write!(f, ", {closed_idle} closed idle, {cut_off} cut off, {panicked} panicked")?;
+            if *refused > 0 {
+                write!(f, ", {refused} refused")?;
+            }
         }
         for straggler in &self.stragglers {
             write!(f, "\ncut off: {straggler}")?;

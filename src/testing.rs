@@ -172,14 +172,14 @@ impl Network {
     /// The same, where only so many bytes fit into each direction.
     pub fn connect_with_capacity(&self, capacity: usize) -> io::Result<MemoryStream> {
         let mut queue = lock(&self.shared);
-        if !queue.open {
-            return Err(io::ErrorKind::ConnectionRefused.into());
-        }
         queue.clients += 1;
-        let (client, server) = MemoryStream::pair(capacity, queue.clients);
-        queue.waiting.push_back(Ok(server));
-        wake(&mut queue.accept);
-        Ok(client)
+        let number = queue.clients;
+        queue.enter(number, capacity)
+    }
+
+    /// The same as [`connect`](Network::connect) by a client of this number, which others may have too.
+    pub fn connect_as(&self, number: u64) -> io::Result<MemoryStream> {
+        lock(&self.shared).enter(number, CAPACITY)
     }
 
     /// Has the accept that comes next in the queue fail with `error`.
@@ -197,6 +197,18 @@ impl Network {
     /// How many connections and scripted errors wait in the accept queue.
     pub fn waiting(&self) -> usize {
         lock(&self.shared).waiting.len()
+    }
+}
+
+impl Queue {
+    fn enter(&mut self, number: u64, capacity: usize) -> io::Result<MemoryStream> {
+        if !self.open {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let (client, server) = MemoryStream::pair(capacity, number);
+        self.waiting.push_back(Ok(server));
+        wake(&mut self.accept);
+        Ok(client)
     }
 }
 

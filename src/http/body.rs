@@ -25,7 +25,7 @@ pub struct Unframer {
     extra: Vec<u8>,
     /// How much more of such may come.
     extras_left: usize,
-    /// How much more content may come.
+    /// How much more content may be announced.
     content_left: u64,
     untouched: bool,
 }
@@ -45,14 +45,15 @@ enum Part {
 
 impl Unframer {
     /// For a body framed like this, with `max` bytes of content at most.
-    pub fn new(framing: Framing, max: u64) -> Unframer {
+    pub fn new(framing: Framing, max: u64) -> Result<Unframer, Refusal> {
         let state = match framing {
+            Framing::Length(len) if len > max => return Err(TOO_LARGE),
             Framing::None | Framing::Length(0) => Part::Done,
             Framing::Length(len) => Part::Fixed(len),
             Framing::Chunked => Part::Size { size: 0, digits: 0 },
         };
         let extra = Vec::new();
-        Unframer { state, extra, extras_left: MAX_EXTRAS, content_left: max, untouched: true }
+        Ok(Unframer { state, extra, extras_left: MAX_EXTRAS, content_left: max, untouched: true })
     }
 
     /// Whether the whole body has gone through.
@@ -91,8 +92,6 @@ impl Unframer {
     fn content(&mut self, left: u64, input: &[u8], out: &mut Vec<u8>) -> Result<usize, Refusal> {
         let take = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
         let taken = take as u64;
-        let too_large = refuse(StatusCode::PayloadTooLarge, "request body too large");
-        self.content_left = self.content_left.checked_sub(taken).ok_or(too_large)?;
         out.extend_from_slice(&input[..take]);
         self.state = match (self.state, left - taken) {
             (Part::Fixed(_), 0) => Part::Done,
@@ -123,7 +122,10 @@ impl Unframer {
                 Part::Extension { size }
             }
             (Part::SizeLf { size: 0 }, b'\n') => Part::Trailers,
-            (Part::SizeLf { size }, b'\n') => Part::Data(size),
+            (Part::SizeLf { size }, b'\n') => {
+                self.content_left = self.content_left.checked_sub(size).ok_or(TOO_LARGE)?;
+                Part::Data(size)
+            }
             (Part::DataCr, b'\r') => Part::DataLf,
             (Part::DataLf, b'\n') => Part::Size { size: 0, digits: 0 },
             (Part::Trailers, byte) => {
@@ -160,6 +162,8 @@ impl Unframer {
         }
     }
 }
+
+const TOO_LARGE: Refusal = refuse(StatusCode::PayloadTooLarge, "request body too large");
 
 const fn malformed(reason: &'static str) -> Refusal {
     refuse(StatusCode::BadRequest, reason)

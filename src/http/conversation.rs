@@ -35,6 +35,8 @@ const ACCESS: &str = "adieu::access";
 /// How much of a body that nobody wants is read for the sake of the next request, in bytes.
 const SPARE: u64 = 64 * 1024;
 
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 /// What becomes of a connection after an exchange.
 enum Next {
     Request,
@@ -64,7 +66,7 @@ async fn converse<S: Stream>(wire: &mut Wire<S>) -> io::Result<Next> {
     loop {
         let next = match receive(wire).await? {
             Some(Ok(head)) => exchange(wire, head).await?,
-            Some(Err(refusal)) => turn_away(wire, refusal).await?,
+            Some(Err(refusal)) => turn_away(wire, Asker::UNKNOWN, refusal).await?,
             None => Next::Request,
         };
         if wire.inbox.is_empty() || wire.outbox.len() > WRITE || !matches!(next, Next::Request) {
@@ -73,6 +75,8 @@ async fn converse<S: Stream>(wire: &mut Wire<S>) -> io::Result<Next> {
         if wire.inbox.is_empty() || !matches!(next, Next::Request) {
             return Ok(next);
         }
+        // A client that always has one more request in the pipeline is not alone.
+        future::yield_now().await;
     }
 }
 
@@ -81,8 +85,8 @@ async fn converse<S: Stream>(wire: &mut Wire<S>) -> io::Result<Next> {
 async fn receive<S: Stream>(wire: &mut Wire<S>) -> io::Result<Option<Result<Head, Refusal>>> {
     let mut waited = false;
     loop {
-        while wire.inbox.starts_with(b"\r\n") {
-            wire.inbox.drain(..2);
+        if !wire.skip_empty_lines() {
+            return Ok(Some(Err(refuse(StatusCode::BadRequest, "too many empty lines"))));
         }
         if wire.inbox.is_empty() {
             return Ok(None);
@@ -110,11 +114,14 @@ async fn receive<S: Stream>(wire: &mut Wire<S>) -> io::Result<Option<Result<Head
 }
 
 /// Answers a request that the guard does not let in.
-async fn turn_away<S: Stream>(wire: &mut Wire<S>, refusal: Refusal) -> io::Result<Next> {
+async fn turn_away<S: Stream>(
+    wire: &mut Wire<S>,
+    asker: Asker,
+    refusal: Refusal,
+) -> io::Result<Next> {
     debug!("{}: {}: {}", wire.connection.peer(), refusal.status as u16, refusal.reason);
     wire.connection.set_state(State::Active, None);
     wire.inbox.clear();
-    let asker = Asker { method: http_types::Method::Get, http_1_0: false };
     let mut answering = Answering { asker, keep_alive: false, upload: None };
     answering.send(wire, refusal.into()).await?;
     Ok(Next::Close)
@@ -125,19 +132,13 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
     let began =
         log_enabled!(target: ACCESS, log::Level::Debug).then(|| wire.connection.clock().now());
     wire.begin_request(&head);
-    if matches!(head.framing, Framing::Length(length) if length > wire.http.limits.body_size) {
-        return turn_away(wire, refuse(StatusCode::PayloadTooLarge, "request body too large"))
-            .await;
-    }
-    let mut upload = None;
     let asker = Asker { method: head.method, http_1_0: head.http_1_0 };
-    let response = if head.asterisk {
-        Response::new(StatusCode::Ok)
-    } else {
-        match admit(&head, wire, &mut upload).await {
-            Ok(request) => respond(wire, request, &mut upload).await?,
-            Err(refusal) => return turn_away(wire, refusal).await,
-        }
+    let mut upload = None;
+    let response = match admit(&head, wire, &mut upload).await {
+        // About the server and not a resource, so not the handler's; it may have a body all the same.
+        Ok(_) if head.asterisk => Response::new(StatusCode::Ok),
+        Ok(request) => respond(wire, request, &mut upload).await?,
+        Err(refusal) => return turn_away(wire, asker, refusal).await,
     };
     let fault = upload.as_mut().and_then(|upload| upload.settle(wire));
     let mut response = match (fault, answer::check(&response, head.upgrade)) {
@@ -202,7 +203,7 @@ async fn admit<S: Stream>(
         request.set_body(Body::from_reader(body, length));
         *upload = Some(Upload {
             intake,
-            unframer: Unframer::new(head.framing, wire.http.limits.body_size),
+            unframer: Unframer::new(head.framing, wire.http.limits.body_size)?,
             continue_first: head.expects_continue,
             fault: None,
         });
@@ -224,19 +225,18 @@ async fn respond<S: Stream>(
     let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind());
     let handled = loop {
         let handled = poll_fn(|cx| {
-            loop {
-                if let Poll::Ready(handled) = handling.as_mut().poll(cx) {
-                    return Poll::Ready(Some(handled));
-                }
-                // Earlier answers do not wait for this one.
-                if !wire.outbox.is_empty() {
-                    return Poll::Ready(None);
-                }
-                ready!(poll_upload(upload, wire, cx));
+            if let Poll::Ready(handled) = handling.as_mut().poll(cx) {
+                return Poll::Ready(Some(handled));
+            }
+            // Earlier answers do not wait for this one.
+            match wire.outbox.is_empty() {
+                true => poll_upload(upload, wire, cx).map(|()| None),
+                false => Poll::Ready(None),
             }
         });
         match handled.await {
             Some(handled) => break handled,
+            None if wire.outbox.is_empty() => future::yield_now().await,
             None => wire.flush().await?,
         }
     };
@@ -268,12 +268,15 @@ async fn next_has_arrived<S: Stream>(wire: &mut Wire<S>, upload: &Option<Upload>
     if !upload.as_ref().is_none_or(|upload| upload.unframer.is_done()) {
         return false;
     }
-    let _one_more_read = poll_fn(|cx| Poll::Ready(wire.poll_fill(cx))).await;
+    wire.last_look().await;
+    if !wire.skip_empty_lines() {
+        return false;
+    }
     match head::parse(&wire.inbox, &wire.http.limits) {
         Ok(Some(head)) => {
-            let mut unframer = Unframer::new(head.framing, u64::MAX);
-            let fed = unframer.feed(&wire.inbox[head.len..], &mut Vec::new());
-            fed.is_ok() && unframer.is_done()
+            Unframer::new(head.framing, wire.http.limits.body_size).is_ok_and(|mut body| {
+                body.feed(&wire.inbox[head.len..], &mut Vec::new()).is_ok() && body.is_done()
+            })
         }
         _ => false,
     }
@@ -310,18 +313,28 @@ impl Upload {
         Ok(content)
     }
 
-    /// Before the answer: if nobody can read the body any more, what has arrived of it is skipped.
-    /// Tells what was wrong with the body, if anything was.
+    /// Before the answer: if nobody can read the body any more, what has arrived of it is skipped;
+    /// if the answer's own body may read it, it is time for `100 Continue`, which later would stand
+    /// in the midst of the answer. Tells what was wrong with the body, if anything was.
     fn settle<S>(&mut self, wire: &mut Wire<S>) -> Option<Refusal> {
         if self.fault.is_none() && self.intake.is_abandoned() {
             self.fault = self.take(&mut wire.inbox).err();
+        } else if self.fault.is_none() && self.needs_continue() {
+            wire.outbox.extend_from_slice(CONTINUE);
         }
         self.fault
     }
 
+    /// Whether to say `100 Continue` now, which is done once, and not at all if part of the content
+    /// has arrived already (RFC 9110, 10.1.1).
+    fn needs_continue(&mut self) -> bool {
+        std::mem::take(&mut self.continue_first) && self.unframer.is_untouched()
+    }
+
     /// Whether the connection can be used again after this body.
     fn can_be_finished(&self) -> bool {
-        self.unframer.is_done() || !self.continue_first && self.unframer.at_least() <= SPARE
+        let little = !self.continue_first && self.unframer.at_least() <= SPARE;
+        self.unframer.is_done() || little || !self.intake.is_abandoned()
     }
 }
 
@@ -343,9 +356,8 @@ fn poll_upload<S: Stream>(
             Ok(_) => {}
             Err(refusal) => break Err((refusal, io::ErrorKind::InvalidData)),
         }
-        // RFC 9110, 10.1.1: no 100 if part of the content has arrived already.
-        if std::mem::take(&mut upload.continue_first) && upload.unframer.is_untouched() {
-            wire.outbox.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        if upload.needs_continue() {
+            wire.outbox.extend_from_slice(CONTINUE);
             return Poll::Ready(());
         }
         match ready!(wire.poll_fill_within(Waiting::Body, cx)) {
@@ -489,7 +501,7 @@ async fn hand_over<S: Stream>(
     let (open, closed) = async_channel::bounded::<Infallible>(1);
     let Wire { stream, connection, inbox, .. } = wire;
     connection.set_state(State::Upgraded, None);
-    let upgraded = Upgraded { stream, early: inbox, _open: open };
+    let upgraded = Upgraded { stream, early: inbox.into(), _open: open };
     sender.send(http_types::upgrade::Connection::new(upgraded)).await;
     let Err(_dropped) = closed.recv().await;
     Ok(())

@@ -72,10 +72,11 @@ impl Head {
 
 /// Reads one request head from the front of `bytes`. `None`: it has not all arrived yet.
 pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Option<Head>, Refusal> {
+    let most = limits.head_size.min(Limits::MAX_HEAD);
     let head = match complete_lines(bytes)? {
-        Some(len) if len <= limits.head_size => &bytes[..len],
-        None if bytes.len() <= limits.head_size => bytes,
-        _ => return Err(too_long(&bytes[..limits.head_size])),
+        Some(len) if len <= most => &bytes[..len],
+        None if bytes.len() <= most => bytes,
+        _ => return Err(too_long(&bytes[..most])),
     };
     let mut headers = [const { MaybeUninit::uninit() }; Limits::MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
@@ -249,7 +250,11 @@ impl<'a> Fields<'a> {
             return Err(refuse(StatusCode::RequestHeaderFieldsTooLarge, "request head too long"));
         }
         let keep_alive = !self.close && (!self.http_1_0 || self.keep_alive);
-        let upgrade = self.upgrade && self.upgrade_option && !self.http_1_0;
+        // With a body it is ignored, which RFC 9110, 7.8 allows: the switch would come in its midst.
+        let upgrade = self.upgrade
+            && self.upgrade_option
+            && !self.http_1_0
+            && matches!(framing, Framing::None | Framing::Length(0));
         let expects_continue = self.expects_continue && framing != Framing::None;
         let (method, http_1_0) = (self.method, self.http_1_0);
         Ok(Head {

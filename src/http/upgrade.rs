@@ -1,7 +1,8 @@
 //! A connection handed to a handler, after `101 Switching Protocols`.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -14,7 +15,7 @@ use crate::net::Stream;
 /// connection counts as open.
 pub(super) struct Upgraded<S> {
     pub(super) stream: S,
-    pub(super) early: Vec<u8>,
+    pub(super) early: VecDeque<u8>,
     pub(super) _open: Sender<Infallible>,
 }
 
@@ -27,9 +28,10 @@ impl<S: Stream> AsyncRead for Upgraded<S> {
         if self.early.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
-        let amount = self.early.len().min(buf.len());
-        buf[..amount].copy_from_slice(&self.early[..amount]);
-        self.early.drain(..amount);
+        let amount = self.early.read(buf)?;
+        if self.early.is_empty() {
+            self.early = VecDeque::new();
+        }
         Poll::Ready(Ok(amount))
     }
 }

@@ -23,6 +23,12 @@ pub(super) const READ: usize = 16 * 1024;
 /// How much of an answer is gathered before it is written.
 pub(super) const WRITE: usize = 32 * 1024;
 
+/// How much is read, while draining, to see whether one more request has arrived.
+const LAST_LOOK: usize = 64 * 1024;
+
+/// Empty lines that may stand in front of a request.
+const MAX_EMPTY_LINES: usize = 8;
+
 /// How long a connection lingers after its last answer (RFC 9112, 9.6), so that a reset in reply
 /// to late bytes of the client cannot overtake the answer.
 const LINGER: Duration = Duration::from_millis(500);
@@ -48,6 +54,10 @@ pub(super) struct Wire<S> {
     /// Answers in the outbox that are complete.
     answered: u64,
     waiting: Option<Waiting>,
+    /// Empty lines skipped since the last request.
+    empty_lines: usize,
+    /// Whether the last look was taken.
+    looked: bool,
     pub(super) http: Rc<Http>,
 }
 
@@ -61,6 +71,8 @@ impl<S: Stream> Wire<S> {
             requests: 0,
             answered: 0,
             waiting: None,
+            empty_lines: 0,
+            looked: false,
             http,
         };
         wire.connection.set_state(State::New, Some(wire.http.limits.idle));
@@ -100,6 +112,30 @@ impl<S: Stream> Wire<S> {
         let amount = ready!(Pin::new(&mut self.stream).poll_read(cx, scratch))?;
         self.inbox.extend_from_slice(&scratch[..amount]);
         Poll::Ready(Ok(amount))
+    }
+
+    /// Reads what has arrived already, once while draining: what comes later has come too late.
+    pub(super) async fn last_look(&mut self) {
+        if std::mem::replace(&mut self.looked, true) {
+            return;
+        }
+        poll_fn(|cx| {
+            while self.inbox.len() < LAST_LOOK {
+                if !matches!(self.poll_fill(cx), Poll::Ready(Ok(1..))) {
+                    break;
+                }
+            }
+            Poll::Ready(())
+        })
+        .await
+    }
+
+    /// Skips empty lines in front of a request (RFC 9112, 2.2). False: there are too many.
+    pub(super) fn skip_empty_lines(&mut self) -> bool {
+        let lines = self.inbox.chunks_exact(2).take_while(|line| *line == b"\r\n").count();
+        self.inbox.drain(..2 * lines);
+        self.empty_lines += lines;
+        self.empty_lines <= MAX_EMPTY_LINES
     }
 
     /// Reads once within the time limit of `waiting`. An error of kind `TimedOut` is the limit's.
@@ -144,6 +180,7 @@ impl<S: Stream> Wire<S> {
         self.inbox.drain(..head.len);
         self.waiting = None;
         self.requests += 1;
+        self.empty_lines = 0;
         self.connection.set_state(State::Active, None);
         self.connection.set_request(format_args!("{}", head.request()));
     }

@@ -4,18 +4,32 @@
 //! What is global to a process (real signals, the logger, descriptors) is in `tests/process.rs`.
 
 mod accept;
+#[cfg(feature = "http")]
+mod answer;
+#[cfg(feature = "http")]
+mod answers;
 mod bench;
 mod clients;
 #[cfg(feature = "http")]
 mod drain;
+#[cfg(feature = "http")]
+mod fuzz_quick;
 #[cfg(feature = "grpc")]
 mod grpc;
 #[cfg(feature = "http")]
 mod guard;
+#[cfg(feature = "http")]
+mod harness;
 #[cfg(feature = "hyper")]
 mod hyper;
+#[cfg(feature = "http")]
+mod limits;
 mod readme;
 mod supervisor;
 mod tcp;
 mod unix;
+#[cfg(feature = "http")]
+mod upgrade;
+#[cfg(feature = "http")]
+mod web;
 mod weight;
