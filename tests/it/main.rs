@@ -10,6 +10,7 @@ mod clients;
 mod drain;
 #[cfg(feature = "http")]
 mod guard;
+mod promises;
 mod readme;
 mod supervisor;
 mod tcp;
