@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use async_channel::Sender;
 use slab::Slab;
 
 use crate::clock::Clock;
@@ -70,8 +71,8 @@ pub(crate) struct Register {
     draining: Cell<bool>,
     /// The shortest time limit that a connection here can have.
     shortest: Cell<Duration>,
-    /// Whoever keeps the time limits.
-    sweeper: Cell<Option<Waker>>,
+    /// Whom to tell when it gets shorter.
+    shorter: Sender<()>,
     /// Whoever waits for a connection to close.
     room: Cell<Option<Waker>>,
 }
@@ -99,14 +100,14 @@ impl Entry {
 }
 
 impl Register {
-    pub(crate) fn new(clock: Rc<dyn Clock>) -> Rc<Register> {
+    pub(crate) fn new(clock: Rc<dyn Clock>, shorter: Sender<()>) -> Rc<Register> {
         Rc::new(Register {
             clock,
             open: RefCell::new(Slab::new()),
             counts: RefCell::new(Counts::default()),
             draining: Cell::new(false),
             shortest: Cell::new(Duration::MAX),
-            sweeper: Cell::new(None),
+            shorter,
             room: Cell::new(None),
         })
     }
@@ -182,13 +183,8 @@ impl Register {
 
     pub(crate) fn set_shortest_limit(&self, limit: Duration) {
         self.shortest.set(self.shortest.get().min(limit));
-        if let Some(waker) = self.sweeper.take() {
-            waker.wake();
-        }
-    }
-
-    pub(crate) fn wake_on_shorter_limit(&self, cx: &Context<'_>) {
-        self.sweeper.set(Some(cx.waker().clone()));
+        // If the channel is full, somebody is being told already.
+        let _ = self.shorter.try_send(());
     }
 
     /// Waits until fewer than `limit` connections are open. One waiter at a time.

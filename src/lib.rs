@@ -41,6 +41,8 @@ mod clock;
 mod connection;
 mod error;
 mod group;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 mod handler;
 #[cfg(feature = "http")]
 pub mod http;
@@ -63,6 +65,8 @@ pub use self::hyper::Hyper;
 pub use clock::{Clock, Sleep, SystemClock};
 pub use connection::{Connection, State};
 pub use error::{BoxError, Error};
+#[cfg(feature = "grpc")]
+pub use grpc::Grpc;
 #[cfg(feature = "http")]
 pub use http::Http;
 pub use net::{

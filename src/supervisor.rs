@@ -5,11 +5,10 @@
 //! run on one executor that the run owns; dropping it at the end drops whatever is left.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, pending};
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_lite::{FutureExt, Stream, StreamExt};
@@ -138,6 +137,7 @@ struct Run {
     asked: Shutdown,
     tell: Trigger,
     failures: async_channel::Receiver<Rc<str>>,
+    shorter_limits: async_channel::Receiver<()>,
     // Kept, so that dropping every handle outside does not look like a request.
     _asking: Trigger,
 }
@@ -147,10 +147,11 @@ impl Run {
         let Supervisor { services, grace, clock, asked: (_asking, asked) } = supervisor;
         let (tell, told) = shutdown();
         let (failed, failures) = async_channel::unbounded();
+        let (shorter, shorter_limits) = async_channel::bounded(1);
         let deadline = Rc::new(Cell::new(None));
         let start = |(name, serve): (Rc<str>, Start)| {
             let (group, member) = group::group(executor);
-            let register = Register::new(clock.clone());
+            let register = Register::new(clock.clone(), shorter.clone());
             let outcome = Rc::new(RefCell::new(None));
             let cx = Context {
                 name: name.clone(),
@@ -175,7 +176,7 @@ impl Run {
             slot
         };
         let slots = services.into_iter().map(start).collect();
-        Run { slots, clock, grace, deadline, asked, tell, failures, _asking }
+        Run { slots, clock, grace, deadline, asked, tell, failures, shorter_limits, _asking }
     }
 
     async fn drive(self, mut signals: Pin<&mut impl Stream<Item = Signal>>) -> Report {
@@ -262,29 +263,28 @@ impl Run {
     /// Keeps the time limits of all connections; never done.
     ///
     /// A limit set after a look is at least the shortest limit away, so sleeping for the
-    /// shortest limit cannot miss it, and no connection needs to wake this up.
+    /// shortest limit cannot miss it; it need only be told when that gets shorter.
     async fn sweep<T>(&self) -> T {
         loop {
             let now = self.clock.now();
             let next = self.slots.iter().filter_map(|slot| slot.register.expire(now)).min();
-            let shortest = self.shortest_limit();
-            let latest = now.checked_add(shortest.max(SWEEP));
-            let sleep = match next.into_iter().chain(latest).min() {
-                Some(at) => self.clock.sleep_until(at.max(now + SWEEP)),
-                None => Box::pin(pending()),
+            let shortest = self.slots.iter().map(|slot| slot.register.shortest_limit()).min();
+            let shortest = shortest.unwrap_or(Duration::MAX).max(SWEEP);
+            let latest = now.checked_add(shortest);
+            let at = next.into_iter().chain(latest).min();
+            let sleep = async {
+                match at {
+                    Some(at) => self.clock.sleep_until(at.max(now + SWEEP)).await,
+                    None => pending().await,
+                }
             };
-            // A service tells its limits when it begins to serve, which may be later than this.
-            let shorter = poll_fn(|cx| {
-                self.slots.iter().for_each(|slot| slot.register.wake_on_shorter_limit(cx));
-                if self.shortest_limit() < shortest { Poll::Ready(()) } else { Poll::Pending }
-            });
-            shorter.or(sleep).await;
+            let told = async {
+                if self.shorter_limits.recv().await.is_err() {
+                    pending().await // every service has ended
+                }
+            };
+            told.or(sleep).await;
         }
-    }
-
-    fn shortest_limit(&self) -> Duration {
-        let limits = self.slots.iter().map(|slot| slot.register.shortest_limit());
-        limits.min().unwrap_or(Duration::MAX)
     }
 
     fn report(&self, cause: Cause, aborted: Option<Signal>, began: Instant) -> Report {

@@ -14,10 +14,14 @@ mod clients;
 mod drain;
 #[cfg(feature = "http")]
 mod fuzz_quick;
+#[cfg(feature = "grpc")]
+mod grpc;
 #[cfg(feature = "http")]
 mod guard;
 #[cfg(feature = "http")]
 mod harness;
+#[cfg(feature = "hyper")]
+mod hyper;
 #[cfg(feature = "http")]
 mod limits;
 mod readme;
@@ -28,3 +32,4 @@ mod unix;
 mod upgrade;
 #[cfg(feature = "http")]
 mod web;
+mod weight;
