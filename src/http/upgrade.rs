@@ -9,14 +9,31 @@ use std::task::{Context, Poll};
 use async_channel::Sender;
 use futures_lite::{AsyncRead, AsyncWrite};
 
+use super::wire::Wire;
+use crate::connection::State;
 use crate::net::Stream;
+
+/// Hands the stream to whoever waits at the other end of the response's upgrade, and waits
+/// until it is dropped there.
+pub(super) async fn hand_over<S: Stream>(
+    wire: Wire<S>,
+    sender: http_types::upgrade::Sender,
+) -> io::Result<()> {
+    let (open, closed) = async_channel::bounded::<Infallible>(1);
+    let Wire { stream, connection, inbox, .. } = wire;
+    connection.set_state(State::Upgraded, None);
+    let upgraded = Upgraded { stream, early: inbox.into(), _open: open };
+    sender.send(http_types::upgrade::Connection::new(upgraded)).await;
+    let Err(_dropped) = closed.recv().await;
+    Ok(())
+}
 
 /// The stream, beginning with what the client sent behind its request; while it is there, the
 /// connection counts as open.
-pub(super) struct Upgraded<S> {
-    pub(super) stream: S,
-    pub(super) early: VecDeque<u8>,
-    pub(super) _open: Sender<Infallible>,
+struct Upgraded<S> {
+    stream: S,
+    early: VecDeque<u8>,
+    _open: Sender<Infallible>,
 }
 
 impl<S: Stream> AsyncRead for Upgraded<S> {
