@@ -35,6 +35,9 @@ const ACCESS: &str = "adieu::access";
 /// How much of a body that nobody wants is read for the sake of the next request, in bytes.
 const SPARE: u64 = 64 * 1024;
 
+/// How large a next request may be to be looked for in the drain: what a socket holds by default.
+const ARRIVED: usize = 128 * 1024;
+
 /// What becomes of a connection after an exchange.
 enum Next {
     Request,
@@ -268,14 +271,25 @@ async fn next_has_arrived<S: Stream>(wire: &mut Wire<S>, upload: &Option<Upload>
     if !upload.as_ref().is_none_or(|upload| upload.unframer.is_done()) {
         return false;
     }
-    let _one_more_read = poll_fn(|cx| Poll::Ready(wire.poll_fill(cx))).await;
-    match head::parse(&wire.inbox, &wire.http.limits) {
-        Ok(Some(head)) => {
-            let mut unframer = Unframer::new(head.framing, u64::MAX);
-            let fed = unframer.feed(&wire.inbox[head.len..], &mut Vec::new());
-            fed.is_ok() && unframer.is_done()
+    loop {
+        match head::parse(&wire.inbox, &wire.http.limits) {
+            Ok(Some(head)) => {
+                let mut unframer = Unframer::new(head.framing, u64::MAX);
+                let fed = unframer.feed(&wire.inbox[head.len..], &mut Vec::new());
+                if fed.is_err() || unframer.is_done() {
+                    return fed.is_ok();
+                }
+            }
+            Ok(None) => {}
+            Err(_) => return false,
         }
-        _ => false,
+        if wire.inbox.len() > ARRIVED {
+            return false;
+        }
+        let read = poll_fn(|cx| Poll::Ready(wire.poll_fill(cx))).await;
+        if !matches!(read, Poll::Ready(Ok(1..))) {
+            return false;
+        }
     }
 }
 
