@@ -122,7 +122,7 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
         log_enabled!(target: ACCESS, log::Level::Debug).then(|| wire.connection.clock().now());
     wire.begin_request(&head);
     let asker = Asker { method: head.method, http_1_0: head.http_1_0 };
-    let (request, mut upload) = match handling::decode(&head, &wire.http.limits).await {
+    let (request, mut upload) = match handling::decode(&head, &wire.http.limits) {
         Ok(decoded) => decoded,
         Err(refusal) => return turn_away(wire, asker, refusal).await,
     };
