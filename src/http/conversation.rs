@@ -55,7 +55,7 @@ async fn converse<S: Stream>(wire: &mut Wire<S>) -> io::Result<Next> {
     loop {
         let next = match receive(wire).await? {
             Some(Ok(head)) => exchange(wire, head).await?,
-            Some(Err(refusal)) => turn_away(wire, Asker::UNKNOWN, refusal).await?,
+            Some(Err(refusal)) => turn_away(wire, Asker::UNKNOWN, "-", refusal).await?,
             None => Next::Request,
         };
         if wire.inbox.is_empty() || wire.outbox.len() > WRITE || !matches!(next, Next::Request) {
@@ -106,25 +106,27 @@ async fn receive<S: Stream>(wire: &mut Wire<S>) -> io::Result<Option<Result<Head
 async fn turn_away<S: Stream>(
     wire: &mut Wire<S>,
     asker: Asker,
+    request: &str,
     refusal: Refusal,
 ) -> io::Result<Next> {
     debug!("{}: {}: {}", wire.connection.peer(), refusal.status as u16, refusal.reason);
+    let began = access_begins(wire);
     wire.connection.set_state(State::Active, None);
     wire.inbox.clear();
     let mut answering = Answering { asker, keep_alive: false, upload: None };
-    answering.send(wire, refusal.into()).await?;
+    let sent = answering.send(wire, refusal.into()).await?;
+    log_access(wire, request, refusal.status, sent, began);
     Ok(Next::Close)
 }
 
 /// One request and its answer.
 async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next> {
-    let began =
-        log_enabled!(target: ACCESS, log::Level::Debug).then(|| wire.connection.clock().now());
+    let began = access_begins(wire);
     wire.begin_request(&head);
     let asker = Asker { method: head.method, http_1_0: head.http_1_0 };
     let (request, mut upload) = match handling::decode(&head, &wire.http.limits) {
         Ok(decoded) => decoded,
-        Err(refusal) => return turn_away(wire, asker, refusal).await,
+        Err(refusal) => return turn_away(wire, asker, head.request(), refusal).await,
     };
     let response = match head.asterisk {
         // About the server and not a resource, so not the handler's; it may have a body all the same.
@@ -156,9 +158,7 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
     let status = response.status();
     let mut answering = Answering { asker, keep_alive, upload };
     let sent = answering.send(wire, response).await?;
-    if let Some(began) = began {
-        log_access(wire, &head, status, sent, began);
-    }
+    log_access(wire, head.request(), status, sent, began);
     if let Some(sender) = upgrade {
         return Ok(Next::Upgrade(sender));
     }
@@ -189,16 +189,21 @@ async fn next_has_arrived<S: Stream>(wire: &mut Wire<S>, upload: &Option<Upload>
     }
 }
 
+/// When an exchange began; `None` if nobody wants its line in the access log.
+fn access_begins<S: Stream>(wire: &Wire<S>) -> Option<Instant> {
+    log_enabled!(target: ACCESS, log::Level::Debug).then(|| wire.connection.clock().now())
+}
+
 fn log_access<S: Stream>(
     wire: &Wire<S>,
-    head: &Head,
+    request: &str,
     status: StatusCode,
     sent: usize,
-    began: Instant,
+    began: Option<Instant>,
 ) {
+    let Some(began) = began else { return };
     let took = wire.connection.clock().now().saturating_duration_since(began);
     let name = wire.connection.context().name();
     let peer = wire.connection.peer();
-    let request = head.request();
     debug!(target: ACCESS, "{name} {peer} \"{request}\" {} {sent} B {took:.1?}", status as u16);
 }
