@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Counts {
     /// Connections accepted.
     pub accepted: u64,
+    /// Connections closed at once, because their peer had as many as it may have.
+    pub refused: u64,
     /// Requests answered in full.
     pub requests: u64,
     /// The same by the first digit of the status, 1 to 5, as far as the protocol has told it.

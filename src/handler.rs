@@ -76,10 +76,6 @@ impl Handler {
         self.second_aborts.store(aborts, SeqCst);
     }
 
-    pub(crate) fn second_aborts(&self) -> bool {
-        self.second_aborts.load(SeqCst)
-    }
-
     /// The run has taken note of a signal. Tells whether it was the first.
     pub(crate) fn acknowledge(&self) -> bool {
         !self.heard.swap(true, SeqCst)

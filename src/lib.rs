@@ -18,14 +18,16 @@
 //!
 //! | file | what lives there |
 //! |---|---|
-//! | `supervisor.rs` | [`Supervisor`]: starts services, notices the first cause, drives the drain |
+//! | `supervisor.rs` | [`Supervisor`]: what is to be run, and how it is to end |
+//! | `run.rs` | the run: starts services, notices the first cause, drives the drain |
 //! | `service.rs` | the [`Service`] trait and the [`Context`] a service is handed |
 //! | `shutdown.rs` | [`Trigger`] and [`Shutdown`]: a channel that is only ever closed |
 //! | `group.rs` | tasks that live and die together; waits by counting |
-//! | `connection.rs` | [`Connection`] and its [`State`]; the register the supervisor reads |
+//! | `connection.rs`, `register.rs` | [`Connection`] and its [`State`]; the register the supervisor reads |
 //! | `counts.rs` | [`Counts`]: what a service has done |
 //! | `status.rs` | [`Status`]: the run as its services can look at it |
 //! | `server.rs` | [`Server`]: the one accept loop; back-off, limits |
+//! | `per_peer.rs` | how many connections each peer has open, where that is limited |
 //! | `net.rs` | [`Listener`] and [`Stream`], and TCP |
 //! | `clock.rs` | [`Clock`]: now and sleep, injected |
 //! | `report.rs` | [`Report`], [`Outcome`], [`Cause`], exit status |
@@ -48,13 +50,18 @@ mod counts;
 mod error;
 mod exit;
 mod group;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 mod handler;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod net;
+mod per_peer;
+mod register;
 mod report;
+mod run;
 mod server;
 mod service;
 mod shutdown;
@@ -75,6 +82,8 @@ pub use connection::{Connection, State, Waiting};
 pub use counts::{Counts, Latency};
 pub use error::{BoxError, Error};
 pub use exit::{ExitCodes, exit, exit_with};
+#[cfg(feature = "grpc")]
+pub use grpc::Grpc;
 #[cfg(feature = "http")]
 pub use http::Http;
 pub use net::{

@@ -219,11 +219,15 @@ impl fmt::Display for Report {
             write!(f, ", {}", Aborted { signal, cause: &self.cause })?;
         }
         for service in &self.services {
-            let Counts { accepted, requests, drained, closed_idle, cut_off, panicked, .. } =
-                &service.counts;
+            let Counts {
+                accepted, refused, requests, drained, closed_idle, cut_off, panicked, ..
+            } = &service.counts;
             write!(f, "\n{}: {}", service.name, service.outcome)?;
             write!(f, "; {accepted} accepted, {requests} requests, {drained} drained")?;
             write!(f, ", {closed_idle} closed idle, {cut_off} cut off, {panicked} panicked")?;
+            if *refused > 0 {
+                write!(f, ", {refused} refused")?;
+            }
         }
         for straggler in &self.stragglers {
             write!(f, "\ncut off: {straggler}")?;

@@ -4,6 +4,7 @@
 //! descriptors, stops accepting at the connection limit, and before it lets its listener go it
 //! serves whoever still waits in the accept queue.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -16,6 +17,7 @@ use log::{debug, error, warn};
 use crate::connection::Connection;
 use crate::error::BoxError;
 use crate::net::{BACKLOG, Listener, Peer};
+use crate::per_peer::PerPeer;
 use crate::report::panic_message;
 use crate::service::{Context, Service};
 
@@ -53,12 +55,14 @@ pub struct Server<L, P> {
     listener: L,
     protocol: P,
     max_connections: usize,
+    max_connections_per_peer: Option<usize>,
 }
 
 impl<L: Listener, P: Protocol<L::Stream>> Server<L, P> {
     /// Serves `protocol` on a bound listener.
     pub fn new(listener: L, protocol: P) -> Server<L, P> {
-        Server { listener, protocol, max_connections: default_max_connections() }
+        let max_connections = default_max_connections();
+        Server { listener, protocol, max_connections, max_connections_per_peer: None }
     }
 
     /// Sets how many connections may be open at once, at least 1. At the limit the loop stops
@@ -66,6 +70,16 @@ impl<L: Listener, P: Protocol<L::Stream>> Server<L, P> {
     /// limit of descriptors (`RLIMIT_NOFILE`) as it was when the server was made, less 32.
     pub fn max_connections(mut self, limit: usize) -> Self {
         self.max_connections = limit.max(1);
+        self
+    }
+
+    /// Sets how many connections one peer may have open at once, at least 1. Further ones are
+    /// closed as soon as they are accepted; they count as [refused](crate::Counts::refused), and
+    /// are logged at most once a second. A peer is an IPv4 address or the /64 network of an IPv6
+    /// address; clients of a Unix socket are not limited. Default: no limit, since behind a proxy
+    /// all clients are one peer.
+    pub fn max_connections_per_peer(mut self, limit: usize) -> Self {
+        self.max_connections_per_peer = Some(limit.max(1));
         self
     }
 
@@ -94,6 +108,7 @@ impl<L: Listener, P: Protocol<L::Stream>> Service for Server<L, P> {
             listener: self.listener,
             protocol: Rc::new(self.protocol),
             max_connections: self.max_connections,
+            per_peer: PerPeer::new(self.max_connections_per_peer),
             pause: BACK_OFF.0,
             last_warning: None,
             cx: Rc::new(cx),
@@ -116,6 +131,7 @@ struct Accepting<L, P> {
     listener: L,
     protocol: Rc<P>,
     max_connections: usize,
+    per_peer: Rc<PerPeer>,
     pause: Duration,
     last_warning: Option<Instant>,
     cx: Rc<Context>,
@@ -134,12 +150,13 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
     }
 
     /// Serves whoever is in the accept queue when shutdown begins: their handshake is done, and
-    /// their request may be on the wire. Ends when the queue is empty, or after as many as it can hold.
+    /// their request may be on the wire. Ends when the queue is empty, or after as many as it can
+    /// hold. The connection limit does not hold here: who has nothing to say is closed at once, and
+    /// waiting for room would keep the listener open for newcomers.
     async fn empty_the_queue(&mut self) -> io::Result<()> {
         // Idle connections are closing just now, so what was missing may be there.
         self.pause = BACK_OFF.0;
         for _ in 0..BACKLOG {
-            self.cx.register.room(self.max_connections).await;
             let accepted = poll_fn(|cx| self.listener.poll_accept(cx));
             let Some(accepted) = future::poll_once(accepted).await else {
                 break;
@@ -163,7 +180,7 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
         match Trouble::of(&error) {
             Trouble::OneConnection => future::yield_now().await,
             Trouble::Starved => {
-                self.warn(&error);
+                self.warn(format_args!("cannot accept, backing off: {error}"));
                 self.cx.sleep(self.pause).await;
                 self.pause = (self.pause * 2).min(BACK_OFF.1);
             }
@@ -172,17 +189,21 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
         Ok(None)
     }
 
-    /// Says that accepting fails, at most once a second.
-    fn warn(&mut self, error: &io::Error) {
+    /// Says, at most once a second, what is wrong.
+    fn warn(&mut self, what: fmt::Arguments<'_>) {
         let now = self.cx.clock().now();
         let due = self.last_warning.is_none_or(|last| now >= last + Duration::from_secs(1));
         if due {
             self.last_warning = Some(now);
-            warn!("{}: cannot accept, backing off: {error}", self.cx.name());
+            warn!("{}: {what}", self.cx.name());
         }
     }
 
-    fn welcome(&self, (stream, peer): (L::Stream, Peer)) {
+    fn welcome(&mut self, (stream, peer): (L::Stream, Peer)) {
+        let Some(place) = self.per_peer.admit(&peer) else {
+            self.cx.register.count(|counts| counts.refused += 1);
+            return self.warn(format_args!("refused: {peer} has too many connections"));
+        };
         let cx = self.cx.clone();
         let connection = cx.register.enter(cx.clone(), peer);
         let entry = connection.entry();
@@ -199,6 +220,7 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
                     error!("{}: {}: panicked: {message}", cx.name(), entry.peer);
                 }
             }
+            drop(place);
         });
     }
 }

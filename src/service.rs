@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
-use crate::connection::Register;
 use crate::error::BoxError;
 use crate::group::Member;
+use crate::register::Register;
 use crate::shutdown::Shutdown;
 use crate::status::Status;
 

@@ -100,10 +100,9 @@ impl Stream for Heard {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Signal>> {
         loop {
             match ready!(self.0.stream.poll_next(cx)) {
+                // Those behind the first have ended the process already, or are to be ignored.
                 Some(Ok(signal)) => {
-                    let handler = &self.0.handler;
-                    let is_first = handler.acknowledge();
-                    if is_first || handler.second_aborts() || signal == Signal::Quit {
+                    if self.0.handler.acknowledge() {
                         return Poll::Ready(Some(signal));
                     }
                 }

@@ -9,9 +9,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
-use crate::connection::{Register, State};
+use crate::connection::State;
 use crate::counts::Counts;
 use crate::group::Group;
+use crate::register::Register;
 use crate::report::{Cause, Outcome, ServiceReport, Straggler};
 use crate::shutdown::Shutdown;
 

@@ -29,6 +29,11 @@ fn per_service(text: &mut Text, services: &[ServiceStatus]) {
     };
     counter("adieu_connections_accepted_total", "Connections accepted.", |c| c.accepted);
     counter(
+        "adieu_connections_refused_total",
+        "Connections closed at once, because their peer had as many as it may have.",
+        |c| c.refused,
+    );
+    counter(
         "adieu_connections_drained_total",
         "Connections that did work after shutdown began and ended it in time.",
         |c| c.drained,

@@ -103,6 +103,7 @@ fn card(html: &mut String, service: &ServiceStatus) -> fmt::Result {
     html.push_str("</dl>\n<dl>\n");
     let counts = &service.counts;
     pair(html, "accepted", counts.accepted)?;
+    pair(html, "refused", counts.refused)?;
     pair(html, "requests", counts.requests)?;
     for (class, count) in (1..).zip(counts.statuses).filter(|(_, count)| *count > 0) {
         pair(html, format_args!("{class}xx"), count)?;

@@ -17,6 +17,11 @@ pub(super) struct Asker {
     pub(super) http_1_0: bool,
 }
 
+impl Asker {
+    /// Whoever sent what could not be understood. It is answered like a GET.
+    pub(super) const UNKNOWN: Asker = Asker { method: Method::Get, http_1_0: false };
+}
+
 /// What is sent after the head.
 #[derive(Debug)]
 pub(super) enum Sending {
@@ -105,7 +110,12 @@ pub(super) fn prepare(
     } else if asker.http_1_0 {
         response.insert_header(CONNECTION, "keep-alive");
     }
-    if has_no_content(status) || asker.method == Method::Head {
+    if has_no_content(status) {
+        // The encoder would announce it, and a 205 must say that it is empty.
+        response.take_body();
+        return Sending::Nothing;
+    }
+    if asker.method == Method::Head {
         return Sending::Nothing;
     }
     match response.len() {

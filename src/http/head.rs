@@ -4,13 +4,13 @@
 //! body is framed and whether the connection stays open, and writes the head anew for the engine, in
 //! the one form that async-h1 takes: `HTTP/1.1`, origin-form, one Host, no body headers, no Expect.
 
-use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::str::FromStr;
 
 use http_types::{Method, StatusCode};
 
 use super::limits::Limits;
+use super::target::Target;
 
 /// A request that is answered by the guard, and why. The connection closes after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) const fn refuse(status: StatusCode, reason: &'static str) -> Refusal 
     Refusal { status, reason }
 }
 
-const fn bad(reason: &'static str) -> Refusal {
+pub(super) const fn bad(reason: &'static str) -> Refusal {
     refuse(StatusCode::BadRequest, reason)
 }
 
@@ -72,10 +72,11 @@ impl Head {
 
 /// Reads one request head from the front of `bytes`. `None`: it has not all arrived yet.
 pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Option<Head>, Refusal> {
+    let most = limits.head_size.min(Limits::MAX_HEAD);
     let head = match complete_lines(bytes)? {
-        Some(len) if len <= limits.head_size => &bytes[..len],
-        None if bytes.len() <= limits.head_size => bytes,
-        _ => return Err(too_long(&bytes[..limits.head_size])),
+        Some(len) if len <= most => &bytes[..len],
+        None if bytes.len() <= most => bytes,
+        _ => return Err(too_long(&bytes[..most])),
     };
     let mut headers = [const { MaybeUninit::uninit() }; Limits::MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
@@ -239,7 +240,8 @@ impl<'a> Fields<'a> {
                 "CONNECT and TRACE are not allowed here",
             ));
         }
-        let Target { host, path, asterisk } = self.target()?;
+        let Target { host, path, asterisk } =
+            Target::of(self.method, self.target, self.host, self.http_1_0)?;
         let mut canonical = Vec::with_capacity(self.others.len() + path.len() + host.len() + 48);
         write_line(&mut canonical, &[self.method.as_ref(), " ", &path, " HTTP/1.1"]);
         write_line(&mut canonical, &["host: ", host]);
@@ -249,7 +251,11 @@ impl<'a> Fields<'a> {
             return Err(refuse(StatusCode::RequestHeaderFieldsTooLarge, "request head too long"));
         }
         let keep_alive = !self.close && (!self.http_1_0 || self.keep_alive);
-        let upgrade = self.upgrade && self.upgrade_option && !self.http_1_0;
+        // With a body it is ignored, which RFC 9110, 7.8 allows: the switch would come in its midst.
+        let upgrade = self.upgrade
+            && self.upgrade_option
+            && !self.http_1_0
+            && matches!(framing, Framing::None | Framing::Length(0));
         let expects_continue = self.expects_continue && framing != Framing::None;
         let (method, http_1_0) = (self.method, self.http_1_0);
         Ok(Head {
@@ -287,39 +293,6 @@ impl<'a> Fields<'a> {
             _ => Err(bad("the last transfer coding must be chunked")),
         }
     }
-
-    /// The four forms of a request target (RFC 9112, 3.2).
-    fn target(&self) -> Result<Target<'a>, Refusal> {
-        if let Some(host) = self.host {
-            check_host(host)?;
-        } else if !self.http_1_0 {
-            return Err(bad("no Host header"));
-        }
-        // An HTTP/1.0 request may lack a Host; the engine needs one to make a URL of.
-        let host = self.host.unwrap_or("localhost");
-        if !self.target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
-            return Err(bad("malformed request target"));
-        }
-        if self.target == "*" && self.method == Method::Options {
-            return Ok(Target { host, path: "/".into(), asterisk: true });
-        }
-        if self.target.starts_with('/') {
-            return Ok(Target { host, path: self.target.into(), asterisk: false });
-        }
-        let (authority, path) =
-            absolute_form(self.target).ok_or(bad("malformed request target"))?;
-        check_host(authority)?;
-        if self.host.is_some_and(|host| !host.eq_ignore_ascii_case(authority)) {
-            return Err(bad("the Host header differs from the request target"));
-        }
-        Ok(Target { host: authority, path, asterisk: false })
-    }
-}
-
-struct Target<'a> {
-    host: &'a str,
-    path: Cow<'a, str>,
-    asterisk: bool,
 }
 
 fn write_line(out: &mut Vec<u8>, parts: &[&str]) {
@@ -349,45 +322,7 @@ fn content_length(value: &str) -> Result<u64, Refusal> {
     value.parse().map_err(|_| bad("Content-Length too large"))
 }
 
-/// `http://host:port/path` split into authority and path.
-fn absolute_form(target: &str) -> Option<(&str, Cow<'_, str>)> {
-    let (scheme, rest) = target.split_once("://")?;
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-        return None;
-    }
-    match rest.find(['/', '?']) {
-        None => Some((rest, "/".into())),
-        Some(at) if rest.as_bytes()[at] == b'/' => Some((&rest[..at], rest[at..].into())),
-        // RFC 9112, 3.2.1: an empty path is sent as `/`.
-        Some(at) => Some((&rest[..at], format!("/{}", &rest[at..]).into())),
-    }
-}
-
-/// `uri-host [ ":" port ]` (RFC 9110, 7.2), not empty, without userinfo.
-fn check_host(host: &str) -> Result<(), Refusal> {
-    let (name, port) = match host.rfind(':') {
-        Some(colon) if !host[colon..].contains(']') => (&host[..colon], &host[colon + 1..]),
-        _ => (host, ""),
-    };
-    let name_is_well = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
-        Some(ipv6) => ipv6.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !name.is_empty() && name.bytes().all(is_reg_name),
-    };
-    let port_is_well = port.is_empty()
-        || port.bytes().all(|byte| byte.is_ascii_digit())
-            && port.parse().is_ok_and(|port: u16| port > 0);
-    match name_is_well && port_is_well {
-        true => Ok(()),
-        false => Err(bad("malformed Host")),
-    }
-}
-
 /// A byte of a token (RFC 9110, 5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-/// A byte of a reg-name (RFC 3986, 3.2.2). The comma is left out: `a, b` is two hosts, not one.
-fn is_reg_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte)
 }

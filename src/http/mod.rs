@@ -6,10 +6,12 @@
 //! | file | what happens there |
 //! |---|---|
 //! | `wire.rs` | bytes in, bytes out, time limits |
-//! | `head.rs` | the guard: one well-formed head, or a refusal |
-//! | `body.rs` | the guard: the body's framing, checked as it comes |
+//! | `head.rs`, `target.rs` | the guard: one well-formed head, or a refusal |
+//! | `framing.rs` | the guard: the body's framing, checked as it comes |
 //! | `conversation.rs` | decode, handle, answer; keep-alive, pipelining, the drain |
-//! | `answer.rs` | a response made fit to be sent, through the engine's encoder |
+//! | `decoding.rs` | the head through the engine's decoder |
+//! | `upload.rs`, `body.rs` | the body from the wire to its reader |
+//! | `answer.rs`, `encoding.rs` | a response made fit to be sent, through the engine's encoder |
 //! | `upgrade.rs` | the stream handed to a handler |
 //!
 //! What http-types cannot carry is refused with 400: header values that are not ASCII.
@@ -18,9 +20,14 @@
 mod answer;
 mod body;
 mod conversation;
+mod decoding;
+mod encoding;
+mod framing;
 mod head;
 mod limits;
+mod target;
 mod upgrade;
+mod upload;
 mod wire;
 
 use std::cell::RefCell;
@@ -47,7 +54,7 @@ pub use limits::Limits;
 #[doc(hidden)]
 pub mod guard {
     //! The guard's parts, for the fuzzers.
-    pub use super::body::Unframer;
+    pub use super::framing::Unframer;
     pub use super::head::{Framing, Head, parse};
 }
 

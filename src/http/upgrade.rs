@@ -1,20 +1,23 @@
 //! A connection handed to a handler, after `101 Switching Protocols`.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use async_channel::Sender;
 use futures_lite::{AsyncRead, AsyncWrite};
 
+use super::wire::Wire;
+use crate::connection::State;
 use crate::net::Stream;
 
 /// The stream, beginning with what the client sent behind its request; while it is there, the
 /// connection counts as open.
 pub(super) struct Upgraded<S> {
     pub(super) stream: S,
-    pub(super) early: Vec<u8>,
+    pub(super) early: VecDeque<u8>,
     pub(super) _open: Sender<Infallible>,
 }
 
@@ -27,9 +30,10 @@ impl<S: Stream> AsyncRead for Upgraded<S> {
         if self.early.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
-        let amount = self.early.len().min(buf.len());
-        buf[..amount].copy_from_slice(&self.early[..amount]);
-        self.early.drain(..amount);
+        let amount = self.early.read(buf)?;
+        if self.early.is_empty() {
+            self.early = VecDeque::new();
+        }
         Poll::Ready(Ok(amount))
     }
 }
@@ -50,4 +54,19 @@ impl<S: Stream> AsyncWrite for Upgraded<S> {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_close(cx)
     }
+}
+
+/// Hands the stream to whoever waits at the other end of the response's upgrade, and waits
+/// until it is dropped there.
+pub(super) async fn hand_over<S: Stream>(
+    wire: Wire<S>,
+    sender: http_types::upgrade::Sender,
+) -> io::Result<()> {
+    let (open, closed) = async_channel::bounded::<Infallible>(1);
+    let Wire { stream, connection, inbox, .. } = wire;
+    connection.set_state(State::Upgraded, None);
+    let upgraded = Upgraded { stream, early: inbox.into(), _open: open };
+    sender.send(http_types::upgrade::Connection::new(upgraded)).await;
+    let Err(_dropped) = closed.recv().await;
+    Ok(())
 }

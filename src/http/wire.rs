@@ -24,12 +24,37 @@ pub(super) const READ: usize = 16 * 1024;
 /// How much of an answer is gathered before it is written.
 pub(super) const WRITE: usize = 32 * 1024;
 
+/// How much is read, while draining, to see whether one more request has arrived: about what the
+/// system holds for a socket by default (tcp_rmem in tcp(7)).
+const LAST_LOOK: usize = 128 * 1024;
+
+/// How many requests a connection may add to its pipeline while draining.
+const MAX_LOOKS: u32 = 64;
+
+/// Empty lines that may stand in front of a request.
+const MAX_EMPTY_LINES: usize = 8;
+
 /// How long a connection lingers after its last answer (RFC 9112, 9.6), so that a reset in reply
 /// to late bytes of the client cannot overtake the answer.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// The same while draining, when the end of the process waits for it.
 const LINGER_DRAINING: Duration = Duration::from_millis(100);
+
+/// An answer that is complete, and to be counted when all of it is written.
+struct Answer {
+    /// Where it ends in the outbox.
+    end: usize,
+    status: u16,
+    began: Instant,
+}
+
+impl Answer {
+    fn count(&self, connection: &Connection) {
+        let took = connection.clock().now().saturating_duration_since(self.began);
+        connection.count_answer(self.status, took);
+    }
+}
 
 pub(super) struct Wire<S> {
     pub(super) stream: S,
@@ -38,8 +63,12 @@ pub(super) struct Wire<S> {
     pub(super) outbox: Vec<u8>,
     /// Requests received.
     requests: u64,
-    /// Answers in the outbox that are complete: their status, and when they were begun.
-    answered: Vec<(u16, Instant)>,
+    /// Answers in the outbox.
+    answers: Vec<Answer>,
+    /// Empty lines skipped since the last request.
+    empty_lines: usize,
+    /// Looks for one more request that may still be taken while draining.
+    looks_left: u32,
     pub(super) http: Rc<Http>,
 }
 
@@ -51,7 +80,9 @@ impl<S: Stream> Wire<S> {
             inbox: Vec::new(),
             outbox: Vec::new(),
             requests: 0,
-            answered: Vec::new(),
+            answers: Vec::new(),
+            empty_lines: 0,
+            looks_left: MAX_LOOKS,
             http,
         };
         wire.connection.set_state(State::New, Some(wire.http.limits.idle));
@@ -62,7 +93,7 @@ impl<S: Stream> Wire<S> {
     pub(super) fn rest(&mut self) {
         self.inbox = Vec::new();
         self.outbox = Vec::new();
-        self.answered = Vec::new();
+        self.answers = Vec::new();
         self.connection.set_state(State::Idle, Some(self.http.limits.idle));
     }
 
@@ -93,6 +124,32 @@ impl<S: Stream> Wire<S> {
         self.inbox.extend_from_slice(&scratch[..amount]);
         self.connection.count_received(amount);
         Poll::Ready(Ok(amount))
+    }
+
+    /// Reads what has arrived already: asked while draining, before an answer says `close`. A client
+    /// that always has one more request in the pipeline is not served to the deadline.
+    pub(super) async fn last_look(&mut self) {
+        let Some(left) = self.looks_left.checked_sub(1) else {
+            return;
+        };
+        self.looks_left = left;
+        poll_fn(|cx| {
+            while self.inbox.len() <= LAST_LOOK {
+                if !matches!(self.poll_fill(cx), Poll::Ready(Ok(1..))) {
+                    break;
+                }
+            }
+            Poll::Ready(())
+        })
+        .await
+    }
+
+    /// Skips empty lines in front of a request (RFC 9112, 2.2). False: there are too many.
+    pub(super) fn skip_empty_lines(&mut self) -> bool {
+        let lines = self.inbox.chunks_exact(2).take_while(|line| *line == b"\r\n").count();
+        self.inbox.drain(..2 * lines);
+        self.empty_lines += lines;
+        self.empty_lines <= MAX_EMPTY_LINES
     }
 
     /// Reads once within the time limit of `waiting`. An error of kind `TimedOut` is the limit's.
@@ -137,6 +194,7 @@ impl<S: Stream> Wire<S> {
         self.inbox.drain(..head.len);
         self.connection.wait_for(None);
         self.requests += 1;
+        self.empty_lines = 0;
         self.connection.set_state(State::Active, None);
         self.connection.set_request(format_args!("{}", head.request()));
     }
@@ -158,9 +216,13 @@ impl<S: Stream> Wire<S> {
         Poll::Ready(Ok(amount))
     }
 
-    /// Counts one answer as complete, once what is in the outbox is written.
+    /// Says that an answer is complete; it counts once all of it is written.
     pub(super) fn complete_answer(&mut self, status: u16) {
-        self.answered.push((status, self.connection.since()));
+        let answer = Answer { end: self.outbox.len(), status, began: self.connection.since() };
+        match answer.end {
+            0 => answer.count(&self.connection),
+            _ => self.answers.push(answer),
+        }
     }
 
     /// Writes all of the outbox. Ready with an error if the client takes nothing for too long.
@@ -180,14 +242,10 @@ impl<S: Stream> Wire<S> {
                 }
             })
             .await?;
+            let whole = self.answers.iter().take_while(|answer| answer.end <= written).count();
+            self.answers.drain(..whole).for_each(|answer| answer.count(&self.connection));
         }
         self.outbox.clear();
-        if !self.answered.is_empty() {
-            let now = self.connection.clock().now();
-            for (status, began) in self.answered.drain(..) {
-                self.connection.count_answer(status, now.saturating_duration_since(began));
-            }
-        }
         Ok(())
     }
 

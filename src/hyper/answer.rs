@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use ::hyper::body::{Body, Frame, Incoming, SizeHint};
-use ::hyper::header::{CONNECTION, HeaderValue};
+#[cfg(feature = "grpc")]
+use ::hyper::header::CONTENT_TYPE;
+use ::hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use ::hyper::service::Service;
 use ::hyper::{Request, Response, StatusCode};
 use futures_lite::FutureExt;
@@ -36,7 +38,7 @@ impl Drop for Asked {
     }
 }
 
-/// Has the service answer. A panic is answered with 500.
+/// Has the service answer. A panic is answered too: with 500, or in gRPC's words.
 pub(super) async fn watched<S, B>(
     hyper: Rc<Hyper<S>>,
     request: Request<Incoming>,
@@ -46,6 +48,7 @@ where
     S: Service<Request<Incoming>, Response = Response<B>>,
     B: Body,
 {
+    let apology = apology(request.headers());
     // Inside the guard even when it is called: a service need not be an async fn.
     let answering = async { hyper.service.call(request).await };
     match AssertUnwindSafe(answering).catch_unwind().await {
@@ -61,12 +64,27 @@ where
             connection.count_panic();
             let name = connection.context().name();
             error!("{name}: the service panicked: {}", panic_message(&*panic));
-            let mut response = Response::new(Answer { body: None, asked });
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            Ok(response)
+            Ok(apology().map(|()| Answer { body: None, asked }))
         }
     }
 }
+
+/// What is answered after a panic, in words that the client understands.
+fn apology(headers: &HeaderMap) -> fn() -> Response<()> {
+    #[cfg(feature = "grpc")]
+    if headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(GRPC)) {
+        return || tonic::Status::internal("the service panicked").into_http();
+    }
+    let _ = headers;
+    || {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    }
+}
+
+#[cfg(feature = "grpc")]
+const GRPC: &[u8] = b"application/grpc";
 
 pin_project! {
     /// An answer's body; with it the request in flight ends.

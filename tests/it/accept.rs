@@ -138,6 +138,38 @@ fn at_the_limit_the_loop_does_not_spin() {
 }
 
 #[test]
+fn a_peer_with_too_many_connections_is_refused_one_more_until_one_closes() {
+    let (listener, network) = memory();
+    let server = Server::new(listener, Echo).max_connections_per_peer(2);
+    let bench = Bench::start(|s| s.service("echo", server));
+    let connect = |number| {
+        let client = network.connect_as(number).unwrap();
+        settle(&bench.executor);
+        client
+    };
+    let (first, second, other) = (connect(1), connect(1), connect(2));
+    let third = connect(1);
+    assert!(third.is_gone());
+    assert!([&first, &second, &other].into_iter().all(|client| echoes(&bench, client)));
+    drop(first);
+    settle(&bench.executor);
+    assert!(echoes(&bench, &connect(1)));
+    drop((second, other));
+    bench.signal(Signal::Term);
+    let report = bench.report();
+    let counts = &report.service("echo").unwrap().counts;
+    assert_eq!((counts.accepted, counts.refused), (4, 1));
+    assert!(report.to_string().contains("1 refused"), "{report}");
+}
+
+#[test]
+fn by_default_a_peer_may_have_any_number_of_connections() {
+    let (bench, network) = echo();
+    let clients: Vec<_> = (0..1000).map(|_| network.connect_as(1).unwrap()).collect();
+    assert!(clients.iter().all(|client| echoes(&bench, client)));
+}
+
+#[test]
 fn the_accept_queue_is_emptied_before_the_listener_closes() {
     let (bench, network) = echo();
     // In the queue, with a byte sent, when the signal comes: nothing has run since.
@@ -146,6 +178,17 @@ fn the_accept_queue_is_emptied_before_the_listener_closes() {
     bench.signal(Signal::Term);
     assert!(!network.is_open());
     assert!(clients.iter().all(|client| client.received() == b"x"));
+}
+
+#[test]
+fn at_the_limit_the_accept_queue_is_emptied_all_the_same() {
+    let (bench, network) = limited_echo(1);
+    let clients: Vec<_> = (0..3).map(|_| network.connect().unwrap()).collect();
+    assert!(echoes(&bench, &clients[0]));
+    clients[1].send(b"x");
+    bench.signal(Signal::Term);
+    assert!(!network.is_open());
+    assert_eq!(clients[1].received(), b"x");
 }
 
 #[test]

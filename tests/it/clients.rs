@@ -13,6 +13,19 @@ pub fn tool(name: &str, package: &str) -> Option<PathBuf> {
     found
 }
 
+/// A Python that has these modules; `None`, with a word on how to get them, where there is none.
+#[cfg_attr(not(feature = "grpc"), expect(dead_code))]
+pub fn python(modules: &[&str], packages: &str) -> Option<PathBuf> {
+    let python = tool("python3", "python3")?;
+    let import = format!("import {}", modules.join(", "));
+    let found = Command::new(&python).args(["-c", &import]).stderr(Stdio::null()).status();
+    if !found.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: Python modules are missing: pip install {packages}");
+        return None;
+    }
+    Some(python)
+}
+
 /// Runs a command to its end, on a thread of its own so that the executor goes on.
 pub async fn output(mut command: Command) -> Output {
     command.stdin(Stdio::null());

@@ -6,15 +6,34 @@
 mod accept;
 #[cfg(feature = "admin")]
 mod admin;
+#[cfg(feature = "http")]
+mod answer;
+#[cfg(feature = "http")]
+mod answers;
 mod bench;
 mod clients;
 #[cfg(feature = "http")]
 mod drain;
 #[cfg(feature = "http")]
+mod fuzz_quick;
+#[cfg(feature = "grpc")]
+mod grpc;
+#[cfg(feature = "http")]
 mod guard;
+mod harness;
+#[cfg(feature = "hyper")]
+mod hyper;
 #[cfg(feature = "http")]
 mod lame_duck;
+#[cfg(feature = "http")]
+mod limits;
+mod promises;
 mod readme;
 mod supervisor;
 mod tcp;
 mod unix;
+#[cfg(feature = "http")]
+mod upgrade;
+#[cfg(feature = "http")]
+mod web;
+mod weight;

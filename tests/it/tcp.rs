@@ -8,11 +8,12 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
-use adieu::testing::{ManualClock, MemoryStream, Network, memory, settle};
-use adieu::{Connection, Outcome, Report, Server, State, Stream, Supervisor, Tcp, Trigger};
+use adieu::testing::{MemoryStream, Network, memory, settle};
+use adieu::{Connection, Outcome, Server, Signal, State, Stream, Supervisor, Tcp};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, stream};
-use smol::{LocalExecutor, Task};
+use smol::LocalExecutor;
 
+use crate::bench::Bench;
 use crate::clients;
 
 async fn echo<S: Stream>(stream: &mut S, connection: &Connection) -> io::Result<()> {
@@ -24,51 +25,25 @@ async fn echo<S: Stream>(stream: &mut S, connection: &Connection) -> io::Result<
 }
 
 /// A service named `tcp` under a supervisor of its own.
-struct Bench {
-    executor: LocalExecutor<'static>,
-    network: Network,
-    clock: ManualClock,
-    trigger: Trigger,
-    run: Task<Report>,
-}
-
-fn bench<F>(handler: F) -> Bench
+fn serve<F>(handler: F) -> (Bench, Network)
 where
     F: AsyncFn(&mut MemoryStream, &Connection) -> io::Result<()> + 'static,
 {
-    let executor = LocalExecutor::new();
     let (listener, network) = memory();
-    let clock = ManualClock::new();
     let server = Server::new(listener, Tcp::new(handler));
-    let supervisor = Supervisor::new().clock(clock.clone()).service("tcp", server);
-    let trigger = supervisor.trigger();
-    let run = executor.spawn(supervisor.run(stream::pending()));
-    settle(&executor);
-    Bench { executor, network, clock, trigger, run }
+    (Bench::start(|supervisor| supervisor.service("tcp", server)), network)
 }
 
-impl Bench {
-    fn client(&self) -> MemoryStream {
-        let client = self.network.connect().expect("it listens");
-        settle(&self.executor);
-        client
-    }
-
-    fn shut_down(&self) {
-        self.trigger.shut_down();
-        settle(&self.executor);
-    }
-
-    fn report(self) -> Report {
-        assert!(self.run.is_finished(), "the run is not over");
-        smol::block_on(self.run)
-    }
+fn connect(bench: &Bench, network: &Network) -> MemoryStream {
+    let client = network.connect().expect("it listens");
+    settle(&bench.executor);
+    client
 }
 
 #[test]
 fn what_is_sent_comes_back() {
-    let bench = bench(echo);
-    let client = bench.client();
+    let (bench, network) = serve(echo);
+    let client = connect(&bench, &network);
     client.send(b"one");
     settle(&bench.executor);
     assert_eq!(client.received(), b"one");
@@ -79,9 +54,9 @@ fn what_is_sent_comes_back() {
 
 #[test]
 fn an_idle_connection_is_closed_by_the_drain() {
-    let bench = bench(echo);
-    let client = bench.client();
-    bench.shut_down();
+    let (bench, network) = serve(echo);
+    let client = connect(&bench, &network);
+    bench.signal(Signal::Term);
     assert!(client.is_closed());
     drop(client);
     settle(&bench.executor);
@@ -92,12 +67,12 @@ fn an_idle_connection_is_closed_by_the_drain() {
 
 #[test]
 fn bytes_that_are_there_when_shutdown_begins_are_served() {
-    let bench = bench(echo);
-    let known = bench.client();
-    let waiting = bench.network.connect().expect("it listens");
+    let (bench, network) = serve(echo);
+    let known = connect(&bench, &network);
+    let waiting = network.connect().expect("it listens");
     known.send(b"known");
     waiting.send(b"waiting");
-    bench.shut_down();
+    bench.signal(Signal::Term);
     assert_eq!(known.received(), b"known");
     assert_eq!(waiting.received(), b"waiting");
     assert!(known.is_closed() && waiting.is_closed());
@@ -105,17 +80,17 @@ fn bytes_that_are_there_when_shutdown_begins_are_served() {
 
 #[test]
 fn a_handler_may_say_goodbye() {
-    let bench = bench(async |stream: &mut MemoryStream, connection: &Connection| {
+    let (bench, network) = serve(async |stream: &mut MemoryStream, connection: &Connection| {
         connection.shutdown().begun().await;
         stream.write_all(b"goodbye").await
     });
-    let client = bench.client();
+    let client = connect(&bench, &network);
     assert_eq!(client.received(), b"");
-    bench.shut_down();
+    bench.signal(Signal::Term);
     assert_eq!(client.received(), b"goodbye");
     assert!(client.is_closed());
     assert!(!client.is_gone(), "what was said last must be read before the socket goes");
-    bench.clock.advance_and_settle(Duration::from_millis(500), &bench.executor);
+    bench.pass(Duration::from_millis(500));
     assert!(client.is_gone());
     let report = bench.report();
     assert!(report.is_graceful());
@@ -132,13 +107,13 @@ fn a_handler_that_does_not_end_is_cut_off_and_named() {
         }
     }
     let seen = dropped.clone();
-    let bench = bench(async move |_: &mut MemoryStream, _: &Connection| {
+    let (bench, network) = serve(async move |_: &mut MemoryStream, _: &Connection| {
         let _guard = Guard(seen.clone());
         pending().await
     });
-    let client = bench.client();
-    bench.shut_down();
-    bench.clock.advance_and_settle(Duration::from_secs(10), &bench.executor);
+    let client = connect(&bench, &network);
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_secs(10));
     let report = bench.report();
     assert!(dropped.get());
     assert!(client.is_gone());
@@ -151,20 +126,20 @@ fn a_handler_that_does_not_end_is_cut_off_and_named() {
 
 #[test]
 fn a_panic_costs_one_connection() {
-    let bench = bench(async |stream: &mut MemoryStream, connection: &Connection| {
+    let (bench, network) = serve(async |stream: &mut MemoryStream, connection: &Connection| {
         let mut bytes = Vec::new();
         connection.read(stream, &mut bytes).await?;
         assert_ne!(bytes, b"panic");
         stream.write_all(&bytes).await
     });
-    let (unlucky, lucky) = (bench.client(), bench.client());
+    let (unlucky, lucky) = (connect(&bench, &network), connect(&bench, &network));
     unlucky.send(b"panic");
     lucky.send(b"calm");
     settle(&bench.executor);
     assert!(unlucky.is_gone());
     assert_eq!(lucky.received(), b"calm");
     drop(lucky);
-    bench.shut_down();
+    bench.signal(Signal::Term);
     let report = bench.report();
     assert_eq!(report.services[0].counts.panicked, 1);
     assert!(report.is_graceful());
@@ -172,8 +147,9 @@ fn a_panic_costs_one_connection() {
 
 #[test]
 fn an_error_of_a_handler_closes_at_once() {
-    let bench = bench(async |_: &mut MemoryStream, _: &Connection| Err(io::Error::other("no")));
-    assert!(bench.client().is_gone());
+    let (bench, network) =
+        serve(async |_: &mut MemoryStream, _: &Connection| Err(io::Error::other("no")));
+    assert!(connect(&bench, &network).is_gone());
 }
 
 #[test]

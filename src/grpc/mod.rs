@@ -1,0 +1,134 @@
+//! gRPC: tonic's services on top of [`Hyper`], and the standard health service. (Feature `grpc`.)
+//!
+//! Services are what tonic generates, and whatever wraps them; tonic's own server, which is for
+//! tokio, is not used. All four kinds of calls work. When shutdown begins, the health service says
+//! NOT_SERVING, clients are told with GOAWAY, calls in flight finish, and later ones are refused so that
+//! clients try them elsewhere. A call that misses the deadline ends as UNAVAILABLE: its connection is gone.
+
+mod deadline;
+mod health;
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use ::hyper::body::Incoming;
+use ::hyper::service::Service;
+use ::hyper::{Request, Response};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+use crate::error::Error;
+use crate::hyper::{Hyper, tower};
+use crate::net::SocketListener;
+use crate::server::Server;
+use health::Health;
+
+/// gRPC services under one address, as a service for [`Hyper`]. `grpc.health.v1` is among them.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), adieu::Error> {
+/// let server = adieu::Grpc::new()
+///     // .service(GreeterServer::new(greeter))
+///     .bind("[::]:50051")?;
+/// # let _ = server;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A `grpc-timeout` that a client sends is kept: a call that is not answered in time, or whose
+/// stream of answers has not begun, ends as DEADLINE_EXCEEDED.
+pub struct Grpc {
+    routes: HashMap<&'static str, Route>,
+    health: HealthReporter,
+}
+
+type Route =
+    Box<dyn Service<Request<Incoming>, Response = Answer, Error = Infallible, Future = Answering>>;
+type Answer = Response<Body>;
+type Answering = Pin<Box<dyn Future<Output = Result<Answer, Infallible>>>>;
+
+impl Default for Grpc {
+    fn default() -> Grpc {
+        Grpc::new()
+    }
+}
+
+impl fmt::Debug for Grpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.routes.keys()).finish()
+    }
+}
+
+impl Grpc {
+    /// The health service alone.
+    pub fn new() -> Grpc {
+        let health = HealthReporter::new();
+        let service = Health::new(HealthService::from_health_reporter(health.clone()));
+        let mut grpc = Grpc { routes: HashMap::new(), health };
+        grpc.route(HealthServer::new(service));
+        grpc
+    }
+
+    /// Adds a service as tonic generates it, or one wrapped in an interceptor. For the health service it
+    /// is serving from now on; [`health`](Grpc::health) can change that.
+    pub fn service<S>(mut self, service: S) -> Grpc
+    where
+        S: tower_service::Service<Request<Incoming>, Response = Answer, Error = Infallible>
+            + NamedService
+            + Clone
+            + 'static,
+    {
+        // It does not wait: nobody has seen the reporter yet who could hold its lock.
+        smol::block_on(self.health.set_service_status(S::NAME, ServingStatus::Serving));
+        self.route(service);
+        self
+    }
+
+    fn route<S>(&mut self, service: S)
+    where
+        S: tower_service::Service<Request<Incoming>, Response = Answer, Error = Infallible>
+            + NamedService
+            + Clone
+            + 'static,
+    {
+        self.routes.insert(S::NAME, Box::new(tower(service)));
+    }
+
+    /// Where the health of the services is told. It is at first SERVING for each, and for all of
+    /// them under the name ""; during the drain it is NOT_SERVING whatever is told here.
+    pub fn health(&self) -> HealthReporter {
+        self.health.clone()
+    }
+
+    /// Binds a TCP or Unix socket (see [`SocketListener::bind`]) and serves all of it there.
+    pub fn bind(self, address: &str) -> Result<Server<SocketListener, Hyper<Grpc>>, Error> {
+        Hyper::bind(address, self)
+    }
+}
+
+impl Service<Request<Incoming>> for Grpc {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        // A path is `/package.Service/Method`.
+        let service = request.uri().path().split('/').nth(1).unwrap_or_default();
+        let limit = deadline::of(request.headers());
+        let Some(route) = self.routes.get(service) else {
+            let unknown = Status::unimplemented(format!("there is no service {service:?}"));
+            return Box::pin(std::future::ready(Ok(unknown.into_http())));
+        };
+        match limit {
+            None => route.call(request),
+            Some(limit) => Box::pin(deadline::within(limit, route.call(request))),
+        }
+    }
+}

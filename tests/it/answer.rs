@@ -1,0 +1,117 @@
+//! A strict reader of answers: what a client would make of the server's bytes, or why it could not.
+
+/// One answer as it came.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Whether its end has come; where nothing else tells, the close does.
+    pub complete: bool,
+}
+
+impl Answer {
+    /// The value of a header that occurs once.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(known, _)| known == name);
+        let value = values.next().map(|(_, value)| value.as_str());
+        assert!(values.next().is_none(), "{name} more than once: {self:?}");
+        value
+    }
+
+    pub fn says_close(&self) -> bool {
+        self.header("connection") == Some("close")
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    fn is_final(&self) -> bool {
+        self.status >= 200 || self.status == 101
+    }
+}
+
+/// Reads all answers in `bytes`, of which the n-th answers a HEAD if `head(n)`. An answer is a final
+/// one with the interim ones (100) before it; only the last may be incomplete.
+pub fn answers(mut bytes: &[u8], head: impl Fn(usize) -> bool) -> Result<Vec<Answer>, String> {
+    let mut answers: Vec<Answer> = Vec::new();
+    while !bytes.is_empty() {
+        let number = answers.iter().filter(|answer| answer.is_final()).count();
+        let (answer, rest) = one(bytes, head(number))?;
+        let last = !answer.complete || answer.status == 101;
+        answers.push(answer);
+        if last {
+            break;
+        }
+        bytes = rest;
+    }
+    Ok(answers)
+}
+
+fn one(bytes: &[u8], to_head: bool) -> Result<(Answer, &[u8]), String> {
+    let mut answer = Answer::default();
+    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return Ok((answer, b""));
+    };
+    let head = std::str::from_utf8(&bytes[..end]).map_err(|error| error.to_string())?;
+    let mut rest = &bytes[end + 4..];
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap_or_default();
+    let code = status.strip_prefix("HTTP/1.1 ").and_then(|status| status.get(..4));
+    let code = code.and_then(|code| code.strip_suffix(' '));
+    let malformed = || format!("malformed status line {status:?}");
+    answer.status = code.and_then(|code| code.parse().ok()).ok_or_else(malformed)?;
+    for line in lines {
+        let (name, value) = line.split_once(": ").ok_or(format!("malformed line {line:?}"))?;
+        let token = name.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase());
+        if !token || name.is_empty() || value.bytes().any(|byte| byte.is_ascii_control()) {
+            return Err(format!("malformed header {line:?}"));
+        }
+        answer.headers.push((name.to_owned(), value.to_owned()));
+    }
+    let length = answer.header("content-length").map(|length| length.parse::<usize>());
+    let chunked = answer.header("transfer-encoding").map(|coding| coding == "chunked");
+    let no_content = answer.status < 200 || answer.status == 204 || answer.status == 304;
+    match (length, chunked) {
+        (None, None) if to_head || no_content => answer.complete = true,
+        (Some(_), _) | (_, Some(_)) if no_content => return Err("a length of no body".to_owned()),
+        _ if to_head => answer.complete = true,
+        (Some(Ok(length)), None) => {
+            let here = length.min(rest.len());
+            answer.body = rest[..here].to_vec();
+            answer.complete = here == length;
+            rest = &rest[here..];
+        }
+        (None, Some(true)) => rest = chunks(rest, &mut answer)?,
+        (None, None) => {
+            answer.body = rest.to_vec();
+            rest = b"";
+        }
+        _ => return Err("contradictory framing".to_owned()),
+    }
+    Ok((answer, rest))
+}
+
+fn chunks<'a>(mut rest: &'a [u8], answer: &mut Answer) -> Result<&'a [u8], String> {
+    loop {
+        let Some(end) = rest.windows(2).position(|window| window == b"\r\n") else {
+            return Ok(b"");
+        };
+        let size = std::str::from_utf8(&rest[..end]).map_err(|error| error.to_string())?;
+        let size = usize::from_str_radix(size, 16).map_err(|_| format!("chunk size {size:?}"))?;
+        rest = &rest[end + 2..];
+        let here = size.min(rest.len());
+        answer.body.extend_from_slice(&rest[..here]);
+        rest = &rest[here..];
+        match rest {
+            [b'\r', b'\n', behind @ ..] => rest = behind,
+            [] | [b'\r'] => return Ok(b""),
+            _ => return Err("a chunk does not end where it said".to_owned()),
+        }
+        if size == 0 {
+            answer.complete = true;
+            return Ok(rest);
+        }
+    }
+}

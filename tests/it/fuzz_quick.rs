@@ -1,0 +1,98 @@
+//! A little of what the fuzzers do, the same each time: well-formed input with a few bytes changed,
+//! and noise. `fuzz/run.sh` does a lot more of it.
+
+use crate::harness;
+
+/// Enough of a random number generator (xorshift, Marsaglia 2003).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    /// One of the seeds, with some bytes changed, put in or taken out, or pieces of it repeated.
+    fn mutated(&mut self, seeds: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = seeds[self.below(seeds.len())].to_vec();
+        for _ in 0..self.below(6) {
+            let at = self.below(bytes.len() + 1);
+            match self.below(5) {
+                0 => bytes.insert(at, self.next() as u8),
+                1 => bytes.insert(at, b"\r\n :;,\0/"[self.below(8)]),
+                2 if at < bytes.len() => drop(bytes.remove(at)),
+                3 if at < bytes.len() => bytes[at] = self.next() as u8,
+                _ => bytes.extend_from_within(at..),
+            }
+        }
+        bytes
+    }
+
+    fn noise(&mut self, most: usize) -> Vec<u8> {
+        (0..self.below(most)).map(|_| self.next() as u8).collect()
+    }
+}
+
+const HEADS: &[&[u8]] = &[
+    b"GET / HTTP/1.1\r\nHost: test\r\n\r\n",
+    b"POST http://test/a?b=c HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello",
+    b"PUT / HTTP/1.1\r\nhost:[::1]:80\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
+    b"GET / HTTP/1.0\r\nConnection: keep-alive, close\r\nUpgrade: a\r\n\r\n",
+];
+
+const BODIES: &[&[u8]] = &[
+    b"\x005\r\nhello\r\n0\r\n\r\nGET",
+    b"\x00a;b=\"c\\\"\"\r\n0123456789\r\n0;d\r\nE: f\r\nG:h\r\n\r\n",
+    b"\x05hello and more",
+];
+
+#[test]
+fn heads_however_mutated_keep_their_promises() {
+    let mut random = Random(1);
+    for _ in 0..3000 {
+        harness::head(&random.mutated(HEADS));
+    }
+}
+
+#[test]
+fn bodies_however_mutated_keep_their_promises() {
+    let mut random = Random(2);
+    for _ in 0..20_000 {
+        harness::framing(&random.mutated(BODIES));
+    }
+}
+
+#[test]
+fn connections_of_well_formed_requests_keep_their_promises() {
+    let mut random = Random(3);
+    for _ in 0..500 {
+        // No noise between the requests, so that every answer is known.
+        let choices = random.noise(60).into_iter();
+        harness::connection(
+            &choices
+                .map(|byte| if (100..160).contains(&byte) { 230 } else { byte })
+                .collect::<Vec<_>>(),
+        );
+    }
+}
+
+#[test]
+fn connections_of_noise_keep_their_promises() {
+    let mut random = Random(4);
+    for _ in 0..300 {
+        let mut data = Vec::new();
+        for _ in 0..random.below(8) {
+            let head = random.mutated(HEADS);
+            data.extend([100, head.len().min(255) as u8]);
+            data.extend(head);
+            data.extend(random.noise(6));
+        }
+        harness::connection(&data);
+    }
+}

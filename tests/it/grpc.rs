@@ -1,0 +1,86 @@
+//! gRPC: tonic's services, asked by PyPI's grpcio.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use adieu::{Grpc, Listener, Report, Supervisor, Trigger};
+use futures_lite::io::BufReader;
+use futures_lite::{AsyncBufReadExt, StreamExt, future, stream};
+use smol::Unblock;
+
+use crate::clients;
+
+#[path = "../../examples/proto/mod.rs"]
+mod proto;
+
+use proto::{Echo, EchoServer};
+
+/// Runs a scenario of the client; when it says "ready", shutdown begins. The other lines, and the report.
+fn play(scenario: &str, grace: Duration) -> Option<(Vec<String>, Report)> {
+    let python =
+        clients::python(&["grpc", "grpc_health.v1.health"], "grpcio grpcio-health-checking")?;
+    let server = Grpc::new().service(EchoServer::new(Echo)).bind("127.0.0.1:0");
+    let server = server.expect("a port is free");
+    let address = server.listener().address();
+    let supervisor = Supervisor::new().service("grpc", server).grace(grace);
+    let trigger = supervisor.trigger();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/clients/grpc_client.py");
+    let mut command = Command::new(python);
+    command.args([script, &address, scenario]).stdout(Stdio::piped());
+    let run = supervisor.run(stream::pending());
+    Some(smol::block_on(future::zip(converse(command, trigger), run)))
+}
+
+async fn converse(mut command: Command, trigger: Trigger) -> Vec<String> {
+    let mut client = command.spawn().expect("the client can be started");
+    let stdout = client.stdout.take().expect("it is piped");
+    let mut lines = BufReader::new(Unblock::new(stdout)).lines();
+    let mut said = Vec::new();
+    while let Some(line) = lines.next().await {
+        match line.expect("the client writes text") {
+            ready if ready == "ready" => trigger.shut_down(),
+            line => said.push(line),
+        }
+    }
+    let status = smol::unblock(move || client.wait()).await.expect("it can be awaited");
+    assert!(status.success(), "the client failed: {said:?}");
+    trigger.shut_down();
+    said
+}
+
+#[test]
+fn grpcio_makes_calls_of_every_kind() {
+    let Some((said, report)) = play("calls", Duration::from_secs(10)) else { return };
+    let wanted = [
+        "hello",
+        "again again again",
+        "abc",
+        "x y",
+        "UNIMPLEMENTED",
+        "UNIMPLEMENTED",
+        "DEADLINE_EXCEEDED",
+        "INTERNAL",
+        "SERVING SERVING NOT_FOUND",
+    ];
+    assert_eq!(said, wanted);
+    assert!(report.is_graceful(), "{report}");
+    assert_eq!(report.services[0].counts.panicked, 1);
+}
+
+#[test]
+fn calls_in_flight_end_well_and_watchers_are_told() {
+    let Some((said, report)) = play("drain", Duration::from_secs(10)) else { return };
+    let stream = ["stream"; 10].join(" ");
+    assert_eq!(said, ["SERVING NOT_SERVING", "unary", &stream, "UNAVAILABLE"]);
+    assert!(report.is_graceful(), "{report}");
+    assert_eq!(report.services[0].counts.drained, 1);
+}
+
+#[test]
+fn a_call_that_misses_the_deadline_is_unavailable_and_named() {
+    let Some((said, report)) = play("cut", Duration::from_millis(300)) else { return };
+    assert_eq!(said, ["UNAVAILABLE"]);
+    let straggler = report.stragglers[0].connection.as_ref().expect("it is a connection");
+    assert_eq!(straggler.request, "POST /adieu.echo.Echo/Say");
+    assert_eq!(report.exit_status(), 124);
+}

@@ -1,0 +1,351 @@
+//! HTTP/1.1 and HTTP/2 with hyper.
+
+use std::convert::Infallible;
+use std::future::{Future, pending};
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::process::Command;
+use std::time::Duration;
+
+use adieu::hyper::hyper::body::{Body, Frame, Incoming};
+use adieu::hyper::hyper::service::service_fn;
+use adieu::hyper::hyper::{Request, Response};
+use adieu::hyper::{Exchange, Hyper};
+use adieu::testing::{MemoryStream, Network, memory, settle};
+use adieu::{Report, Server, Signal, State, Supervisor, Trigger};
+use futures_lite::{future, stream};
+use smol::Timer;
+
+use crate::bench::Bench;
+use crate::clients;
+
+const GET: &[u8] = b"GET /it HTTP/1.1\r\nHost: test\r\n\r\n";
+
+type Answer = Result<Response<String>, Infallible>;
+
+async fn hello(request: Request<Incoming>) -> Answer {
+    let exchange = request.extensions().get::<Exchange>().expect("every request has one");
+    Ok(Response::new(format!("{:?} for {}", request.version(), exchange.peer())))
+}
+
+/// Answers `/slow` when shutdown has begun, everything else at once.
+async fn slow(request: Request<Incoming>) -> Answer {
+    let exchange = request.extensions().get::<Exchange>().expect("every request has one");
+    exchange.shutdown().begun().await;
+    future::yield_now().await;
+    Ok(Response::new("at last".to_owned()))
+}
+
+fn serve<F, Fut>(answer: F) -> (Bench, Network)
+where
+    F: Fn(Request<Incoming>) -> Fut + 'static,
+    Fut: Future<Output = Answer> + 'static,
+{
+    let (listener, network) = memory();
+    let server = Server::new(listener, Hyper::new(service_fn(answer)));
+    (Bench::start(|supervisor| supervisor.service("api", server)), network)
+}
+
+fn connect(bench: &Bench, network: &Network) -> MemoryStream {
+    let client = network.connect().expect("it listens");
+    settle(&bench.executor);
+    client
+}
+
+fn received(client: &MemoryStream) -> String {
+    String::from_utf8(client.received()).expect("it is text")
+}
+
+#[test]
+fn a_request_is_answered_and_the_connection_kept() {
+    let (bench, network) = serve(hello);
+    let client = connect(&bench, &network);
+    for _ in 0..3 {
+        client.send(GET);
+        settle(&bench.executor);
+        let answer = received(&client);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\nHTTP/1.1 for client 1"), "{answer}");
+    }
+    drop(client);
+    bench.signal(Signal::Term);
+    let report = bench.report();
+    assert!(report.is_graceful());
+    assert_eq!(report.services[0].counts.requests, 3);
+}
+
+#[test]
+fn new_and_idle_connections_are_closed_by_the_drain() {
+    let (bench, network) = serve(hello);
+    let (new, idle) = (connect(&bench, &network), connect(&bench, &network));
+    idle.send(GET);
+    settle(&bench.executor);
+    assert!(!received(&idle).is_empty());
+    bench.signal(Signal::Term);
+    assert!(new.is_gone());
+    assert!(idle.is_closed());
+    assert_eq!(received(&idle), "");
+    drop(idle);
+    let report = bench.report();
+    assert_eq!(report.services[0].counts.closed_idle, 2);
+}
+
+#[test]
+fn a_request_that_is_there_when_shutdown_begins_is_answered() {
+    let (bench, network) = serve(hello);
+    let (new, idle) = (connect(&bench, &network), connect(&bench, &network));
+    idle.send(GET);
+    settle(&bench.executor);
+    received(&idle);
+    // None of these has been read when the drain begins.
+    let queued = network.connect().expect("it listens");
+    for client in [&new, &idle, &queued] {
+        client.send(GET);
+    }
+    bench.signal(Signal::Term);
+    for client in [&new, &idle, &queued] {
+        let answer = received(client);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        assert!(client.is_closed());
+    }
+    drop((new, idle, queued));
+    assert!(bench.report().is_graceful());
+}
+
+#[test]
+fn a_request_in_flight_is_finished_and_says_close() {
+    let (bench, network) = serve(slow);
+    let client = connect(&bench, &network);
+    client.send(GET);
+    settle(&bench.executor);
+    assert_eq!(received(&client), "");
+    bench.signal(Signal::Term);
+    let answer = received(&client);
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert!(answer.ends_with("at last"), "{answer}");
+    drop(client);
+    let report = bench.report();
+    assert_eq!(report.services[0].counts.drained, 1);
+}
+
+#[test]
+fn half_a_head_gets_two_seconds_more_and_then_408() {
+    let (bench, network) = serve(hello);
+    let (late, in_time) = (connect(&bench, &network), connect(&bench, &network));
+    for client in [&late, &in_time] {
+        client.send(b"GET /it HTTP/1.1\r\nHos");
+    }
+    settle(&bench.executor);
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_millis(1500));
+    in_time.send(b"t: test\r\n\r\n");
+    settle(&bench.executor);
+    assert!(received(&in_time).ends_with("for client 2"));
+    assert_eq!(received(&late), "");
+    bench.pass(Duration::from_millis(700));
+    assert!(received(&late).starts_with("HTTP/1.1 408 "));
+    drop((late, in_time));
+    assert!(bench.report().is_graceful());
+}
+
+#[test]
+fn a_head_may_take_ten_seconds_and_an_idle_connection_a_minute() {
+    let (bench, network) = serve(hello);
+    let (slow, new, idle) =
+        (connect(&bench, &network), connect(&bench, &network), connect(&bench, &network));
+    slow.send(b"G");
+    idle.send(GET);
+    settle(&bench.executor);
+    received(&idle);
+    bench.pass(Duration::from_millis(9_900));
+    assert_eq!(received(&slow), "");
+    bench.pass(Duration::from_millis(300));
+    assert!(received(&slow).starts_with("HTTP/1.1 408 "));
+    bench.pass(Duration::from_millis(49_600));
+    assert!(!new.is_closed() && !idle.is_closed());
+    bench.pass(Duration::from_millis(500));
+    assert!(new.is_closed() && idle.is_closed());
+}
+
+#[test]
+fn a_request_that_does_not_end_is_cut_off_and_named() {
+    let (bench, network) = serve(|_| pending());
+    let client = connect(&bench, &network);
+    client.send(GET);
+    settle(&bench.executor);
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_secs(10));
+    assert!(client.is_gone());
+    let report = bench.report();
+    let straggler = report.stragglers[0].connection.as_ref().expect("it is a connection");
+    assert_eq!(straggler.state, State::Active);
+    assert_eq!(straggler.request, "GET /it");
+    assert_eq!(report.exit_status(), 124);
+}
+
+#[test]
+fn a_panic_is_answered_with_500() {
+    let (bench, network) = serve(|_| async { panic!("on purpose") });
+    let client = connect(&bench, &network);
+    client.send(GET);
+    settle(&bench.executor);
+    assert!(received(&client).starts_with("HTTP/1.1 500 "));
+    drop(client);
+    bench.signal(Signal::Term);
+    let report = bench.report();
+    assert!(report.is_graceful());
+    assert_eq!(report.services[0].counts.panicked, 1);
+}
+
+#[test]
+fn an_upgraded_stream_is_the_handlers_and_is_waited_for() {
+    async fn upgrade(request: Request<Incoming>) -> Answer {
+        let exchange = request.extensions().get::<Exchange>().cloned();
+        let exchange = exchange.expect("every request has one");
+        let upgrade = adieu::hyper::hyper::upgrade::on(request);
+        // A stand-in for the task that a WebSocket library would have.
+        std::thread::spawn(move || {
+            future::block_on(async {
+                let _stream = upgrade.await.expect("it is upgraded");
+                exchange.shutdown().begun().await;
+            });
+        });
+        let mut response = Response::new(String::new());
+        *response.status_mut() = adieu::hyper::hyper::StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert("connection", "upgrade".parse().expect("it is a value"));
+        headers.insert("upgrade", "test".parse().expect("it is a value"));
+        Ok(response)
+    }
+    let (bench, network) = serve(upgrade);
+    let client = connect(&bench, &network);
+    client.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\n");
+    settle(&bench.executor);
+    assert!(received(&client).starts_with("HTTP/1.1 101 "));
+    assert!(!client.is_closed());
+    bench.signal(Signal::Term);
+    let Bench { executor, run, .. } = bench;
+    let report = future::block_on(executor.run(run));
+    assert!(client.is_gone());
+    assert!(report.is_graceful());
+}
+
+// ---------------------------------------------------------------- real clients
+
+/// A body of many frames that takes its time.
+struct Drip(u32, Timer);
+
+impl Body for Drip {
+    type Data = io::Cursor<&'static [u8]>;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Self::Data>, Infallible>>> {
+        std::task::ready!(Pin::new(&mut self.1).poll(cx));
+        if self.0 == 0 {
+            return std::task::Poll::Ready(None);
+        }
+        self.0 -= 1;
+        self.1.set_after(Duration::from_millis(10));
+        std::task::Poll::Ready(Some(Ok(Frame::data(io::Cursor::new(b"drip ")))))
+    }
+}
+
+async fn drip(request: Request<Incoming>) -> Result<Response<Drip>, Infallible> {
+    let drops = if request.uri().path() == "/long" { 30 } else { 2 };
+    Ok(Response::new(Drip(drops, Timer::after(Duration::ZERO))))
+}
+
+/// Serves [`drip`] on a port of its own while `client` runs.
+fn with_server<T>(client: impl AsyncFnOnce(String, Trigger) -> T) -> (T, Report) {
+    let server = Hyper::bind("127.0.0.1:0", service_fn(drip)).expect("a port is free");
+    let address = server.listener().address();
+    let supervisor = Supervisor::new().service("api", server);
+    let trigger = supervisor.trigger();
+    let run = supervisor.run(stream::pending());
+    smol::block_on(future::zip(client(format!("http://{address}"), trigger), run))
+}
+
+use adieu::Listener as _;
+
+fn command(path: PathBuf, arguments: &[&str]) -> Command {
+    let mut command = Command::new(path);
+    command.args(arguments);
+    command
+}
+
+#[test]
+fn curl_speaks_both_protocols_on_one_port() {
+    let Some(curl) = clients::tool("curl", "curl") else { return };
+    let (said, report) = with_server(async |url, trigger| {
+        let mut said = Vec::new();
+        for version in ["--http1.1", "--http2-prior-knowledge", "--http1.0"] {
+            let write_out = " %{http_version} %{http_code}";
+            let arguments = ["-sS", version, "-w", write_out, &url];
+            said.push(clients::stdout(command(curl.clone(), &arguments)).await);
+        }
+        trigger.shut_down();
+        said
+    });
+    assert_eq!(said, ["drip drip  1.1 200", "drip drip  2 200", "drip drip  1 200"]);
+    assert!(report.is_graceful(), "{report}");
+    assert_eq!(report.services[0].counts.requests, 3);
+}
+
+#[test]
+fn streams_in_flight_end_well_when_shutdown_begins() {
+    let Some(curl) = clients::tool("curl", "curl") else { return };
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let (said, report) = with_server(async |url, trigger: Trigger| {
+            let later = async {
+                Timer::after(Duration::from_millis(100)).await;
+                trigger.shut_down();
+            };
+            let url = format!("{url}/long");
+            let said = clients::stdout(command(curl.clone(), &["-sS", version, &url]));
+            future::zip(said, later).await.0
+        });
+        assert_eq!(said, "drip ".repeat(30));
+        assert!(report.is_graceful(), "{report}");
+        assert_eq!(report.services[0].counts.drained, 1);
+        assert!(report.took < Duration::from_secs(1), "{:?}", report.took);
+    }
+}
+
+#[test]
+fn an_idle_http2_connection_is_told_to_go_away() {
+    let Some(nghttp) = clients::tool("nghttp", "nghttp2-client") else { return };
+    let (said, report) = with_server(async |url, trigger: Trigger| {
+        let later = async {
+            Timer::after(Duration::from_millis(100)).await;
+            trigger.shut_down();
+        };
+        let url = format!("{url}/long");
+        let said = clients::stdout(command(nghttp, &["-v", "--no-dep", &url]));
+        future::zip(said, later).await.0
+    });
+    assert!(said.contains("recv GOAWAY frame"), "{said}");
+    assert!(said.contains("last_stream_id=2147483647, error_code=NO_ERROR"), "{said}");
+    assert_eq!(said.matches("drip ").count(), 30, "{said}");
+    assert!(report.is_graceful(), "{report}");
+}
+
+#[test]
+fn h2load_finds_every_stream_answered() {
+    let Some(h2load) = clients::tool("h2load", "nghttp2-client") else { return };
+    for protocol in ["h2c", "http/1.1"] {
+        let (said, report) = with_server(async |url, trigger: Trigger| {
+            let arguments = ["-n200", "-c4", "-m10", "-p", protocol, &url];
+            let said = clients::stdout(command(h2load.clone(), &arguments)).await;
+            trigger.shut_down();
+            said
+        });
+        assert!(said.contains("200 total, 200 started, 200 done, 200 succeeded"), "{said}");
+        assert!(report.is_graceful(), "{report}");
+        assert_eq!(report.services[0].counts.requests, 200);
+    }
+}
