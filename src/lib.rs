@@ -35,6 +35,7 @@
 //! | `sys.rs` | all unsafe code: system calls without a safe wrapper |
 //! | `http/` | HTTP/1.1 with async-h1 behind a guard (feature `http`) |
 //! | `admin/` | [`Admin`]: probes, metrics and a page (feature `admin`) |
+//! | `systemd.rs` | `systemd`: readiness, watchdog, sockets handed over (feature `systemd`) |
 //! | `testing.rs` | `testing`: a clock and a network moved by hand (feature `testing`) |
 //!
 //! The library reads no environment and has no globals; signals, time and listeners are parameters. Only
@@ -69,6 +70,8 @@ mod signal;
 mod status;
 mod supervisor;
 mod sys;
+#[cfg(feature = "systemd")]
+pub mod systemd;
 mod tcp;
 #[cfg(feature = "testing")]
 pub mod testing;

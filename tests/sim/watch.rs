@@ -30,6 +30,7 @@ impl Watch {
         if first {
             self.drain_has_begun(world);
         }
+        self.newcomers(world);
         self.half_heads(world, began);
         if finished {
             return;
@@ -45,6 +46,17 @@ impl Watch {
             && (0..world.served.len()).all(|service| has_ended(world, service, now, began))
         {
             world.violation(format_args!("every service has ended, and the run goes on"));
+        }
+    }
+
+    /// Whoever had just connected, and still has nothing to say.
+    fn newcomers(&self, world: &World) {
+        for (number, seen) in world.seen.iter().enumerate() {
+            let (plan, seen) = (&world.plan.clients[number], seen.borrow());
+            let silent = has_nothing_to_do(&seen) && seen.answers.is_empty();
+            if silent && !is_fresh(world, plan, &seen) && !has_closed(world, plan, &seen) {
+                world.violation(format_args!("client {number} says nothing, and is not closed"));
+            }
         }
     }
 
@@ -91,7 +103,8 @@ impl Watch {
         }
         for (number, seen) in world.seen.iter().enumerate() {
             let (plan, seen) = (&world.plan.clients[number], seen.borrow());
-            if has_nothing_to_do(&seen) && !has_closed(world, plan, &seen) {
+            let idle = has_nothing_to_do(&seen) && !is_fresh(world, plan, &seen);
+            if idle && !has_closed(world, plan, &seen) {
                 world.violation(format_args!("client {number} is idle, and not closed at once"));
             }
         }
@@ -127,6 +140,13 @@ fn has_nothing_to_do(seen: &Seen) -> bool {
         && begun.clone().all(|asked| asked.last.is_some())
         && begun.count() == seen.answers.len()
         && seen.answers.last().is_none_or(|(answer, _)| answer.status != 101)
+}
+
+/// It was accepted a moment ago and has sent nothing yet: it may still do so.
+fn is_fresh(world: &World, plan: &ClientPlan, seen: &Seen) -> bool {
+    const FRESH: Duration = Duration::from_millis(40);
+    let silent = seen.answers.is_empty();
+    silent && world.now() <= accepted_at(world, plan, seen).saturating_add(FRESH)
 }
 
 /// It was accepted, and has been half-closed at least; or it waits where accepting has trouble.
