@@ -83,8 +83,12 @@ impl ManualClock {
 
     /// Moves the time on to where the next sleep ends. `None`: nobody sleeps, and it stands still.
     pub fn advance_to_next(&self) -> Option<Instant> {
-        let next = self.sleepers.borrow().iter().map(|(_, (at, _))| *at).min()?;
-        self.advance(next.saturating_duration_since(self.now.get()));
+        let now = self.now.get();
+        let sleepers = self.sleepers.borrow();
+        // Who has slept long enough was woken already, and may have better things to do.
+        let next = sleepers.iter().map(|(_, (at, _))| *at).filter(|at| *at > now).min()?;
+        drop(sleepers);
+        self.advance(next - now);
         Some(next)
     }
 
