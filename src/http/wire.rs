@@ -51,8 +51,8 @@ pub(super) struct Wire<S> {
     pub(super) outbox: Vec<u8>,
     /// Requests received.
     requests: u64,
-    /// Answers in the outbox that are complete.
-    answered: u64,
+    /// Where answers end in the outbox.
+    ends: Vec<usize>,
     waiting: Option<Waiting>,
     /// Empty lines skipped since the last request.
     empty_lines: usize,
@@ -69,7 +69,7 @@ impl<S: Stream> Wire<S> {
             inbox: Vec::new(),
             outbox: Vec::new(),
             requests: 0,
-            answered: 0,
+            ends: Vec::new(),
             waiting: None,
             empty_lines: 0,
             looked: false,
@@ -83,6 +83,7 @@ impl<S: Stream> Wire<S> {
     pub(super) fn rest(&mut self) {
         self.inbox = Vec::new();
         self.outbox = Vec::new();
+        self.ends = Vec::new();
         self.connection.set_state(State::Idle, Some(self.http.limits.idle));
     }
 
@@ -202,9 +203,12 @@ impl<S: Stream> Wire<S> {
         Poll::Ready(Ok(amount))
     }
 
-    /// Counts one answer as complete, once what is in the outbox is written.
+    /// Says that an answer is complete; it counts once all of it is written.
     pub(super) fn complete_answer(&mut self) {
-        self.answered += 1;
+        match self.outbox.len() {
+            0 => self.connection.count_request(),
+            end => self.ends.push(end),
+        }
     }
 
     /// Writes all of the outbox. Ready with an error if the client takes nothing for too long.
@@ -223,11 +227,10 @@ impl<S: Stream> Wire<S> {
                 }
             })
             .await?;
+            let answered = self.ends.iter().take_while(|end| **end <= written).count();
+            self.ends.drain(..answered).for_each(|_| self.connection.count_request());
         }
         self.outbox.clear();
-        for _ in 0..std::mem::take(&mut self.answered) {
-            self.connection.count_request();
-        }
         Ok(())
     }
 
