@@ -24,7 +24,8 @@ async fn main() -> std::io::Result<()> {
             }
         };
         let app = axum::Router::new().route("/", any(hello));
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let signalled = async move {
             tokio::select! {
                 _ = interrupt.recv() => {}

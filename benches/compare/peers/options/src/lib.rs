@@ -5,7 +5,7 @@ use std::time::Duration;
 pub struct Options {
     /// Names and addresses, from `--listen=NAME=ADDR`.
     pub listen: Vec<(String, String)>,
-    /// How long every answer takes, from `--delay=SECONDSs`.
+    /// How long every answer takes, from `--delay=MILLISECONDSms`.
     pub delay: Duration,
     /// `--nodelay`: only one peer has a use for it.
     pub nodelay: bool,
@@ -23,8 +23,8 @@ pub fn parse() -> Options {
                 options.listen.push((name.to_owned(), address.to_owned()));
             }
             ("--delay", value) => {
-                let seconds = value.strip_suffix('s').and_then(|value| value.parse().ok());
-                options.delay = Duration::from_secs_f64(seconds.expect("--delay=1.5s"));
+                let millis = value.strip_suffix("ms").and_then(|value| value.parse().ok());
+                options.delay = Duration::from_millis(millis.expect("--delay=700ms"));
             }
             ("--nodelay", "") => options.nodelay = true,
             _ => panic!("unknown flag {argument}"),

@@ -25,7 +25,8 @@ async fn main() -> std::io::Result<()> {
         let listener = TcpListener::bind(address).await?;
         servers.spawn(serve(listener, name.into(), options.delay, told.clone()));
     }
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
@@ -36,7 +37,12 @@ async fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-async fn serve(listener: TcpListener, name: std::sync::Arc<str>, delay: Duration, mut told: watch::Receiver<()>) {
+async fn serve(
+    listener: TcpListener,
+    name: std::sync::Arc<str>,
+    delay: Duration,
+    mut told: watch::Receiver<()>,
+) {
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {

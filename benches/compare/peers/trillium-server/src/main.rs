@@ -19,7 +19,12 @@ fn main() {
             }
         };
         let address: SocketAddr = address.parse().expect("an address");
-        trillium_smol::config().with_host(&address.ip().to_string()).with_port(address.port()).with_nodelay().with_max_connections(None).spawn(hello)
+        trillium_smol::config()
+            .with_host(&address.ip().to_string())
+            .with_port(address.port())
+            .with_nodelay()
+            .with_max_connections(None)
+            .spawn(hello)
     });
     future::block_on(async {
         for server in servers.collect::<Vec<_>>() {
