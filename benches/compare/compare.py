@@ -28,17 +28,6 @@ from figures import Figures
 from harness import Missing
 
 
-class Notes:
-    """Where the harness says what it could not build."""
-
-    def __init__(self, figures: Figures):
-        self._figures = figures
-
-    def leave_out(self, missing: Missing) -> None:
-        harness.say(f"Left out: {missing}.")
-        self._figures.left_out.append(str(missing))
-
-
 def about() -> dict[str, str]:
     wrk, h2load = (run_all.first_line(tool, "--version") for tool in ("wrk", "h2load"))
     return {
@@ -61,7 +50,6 @@ def main() -> None:
 
     BUILD.mkdir(parents=True, exist_ok=True)
     figures, begin = Figures(), time.monotonic()
-    notes = Notes(figures)
 
     def stage(what: str) -> None:
         harness.say(f"{time.monotonic() - begin:4.0f} s  {what}")
@@ -72,7 +60,7 @@ def main() -> None:
         os.environ["PATH"] = f"{tools}:{os.environ['PATH']}"
     except Missing as missing:
         tools = None
-        notes.leave_out(missing)
+        figures.leave_out(missing)
     stage("builds")
     chosen = options.only or list(CONTESTANTS)
     programs = {}
@@ -80,9 +68,9 @@ def main() -> None:
         try:
             programs[name] = contestants.build(name)
         except Missing as missing:
-            notes.leave_out(missing)
+            figures.leave_out(missing)
     figures.about = about()
-    harness.prepare("adieu", notes)  # from here on, this process is the load
+    harness.prepare("adieu", figures)  # from here on, this process is the load
     figures.contestants = {
         name: {"title": program.title, "limit": CONTESTANTS[name].limit} for name, program in programs.items()
     }
@@ -98,7 +86,11 @@ def main() -> None:
     measure.lost(figures, servers, effort)
     if "adieu" in programs:
         stage("growth")
-        growth.grow(figures, programs["adieu"], *((1, 1) if options.quick else (3, 2)))
+        rounds, seconds = (1, 1) if options.quick else (3, 2)
+        try:
+            growth.grow(figures, programs["adieu"], rounds, seconds)
+        except Missing as missing:
+            figures.leave_out(missing)
     figures.about["took"] = f"{(time.monotonic() - begin) / 60:.0f} minutes, builds included"
     stage("report")
     out.mkdir(parents=True, exist_ok=True)

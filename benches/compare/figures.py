@@ -70,6 +70,12 @@ class Figures:
         self.growth: list[dict] = []
         self._figures: dict[str, dict[str, Figure]] = {metric: {} for metric in METRICS}
 
+    def leave_out(self, what: object) -> None:
+        """Once for each thing that is missing, with the way to get it."""
+        if str(what) not in self.left_out:
+            print(f"Left out: {what}.", flush=True)
+            self.left_out.append(str(what))
+
     def add(self, metric: str, name: str, value: float) -> None:
         self._figure(metric, name).values.append(value)
 

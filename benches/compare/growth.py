@@ -30,7 +30,7 @@ def grow(figures: Figures, program: Program, rounds: int, seconds: int) -> None:
                 grown(cell, wrk, program, seconds)
             except (Wrong, OSError, ValueError) as error:
                 what = f"{cell['connections']:,} connections, services: {cell['services']}"
-                figures.left_out.append(f"a round of growth with {what}: {error}")
+                figures.leave_out(f"a round of growth with {what}: {error}")
     figures.growth = [cell for cell in cells if cell["rate"] and cell["drain"]]
 
 

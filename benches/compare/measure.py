@@ -47,6 +47,8 @@ Programs = dict[str, Program]
 def noting(figures: Figures, metrics: list[str], name: str, experiment: Callable[[], None]) -> None:
     try:
         experiment()
+    except Missing as missing:
+        figures.leave_out(missing)
     except (Wrong, OSError, ValueError) as error:
         for metric in metrics:
             figures.note(metric, name, str(error) or type(error).__name__)
@@ -59,15 +61,11 @@ def under_load(figures: Figures, programs: Programs, effort: Effort) -> None:
     """All servers run; one at a time is loaded, and they take turns in each round."""
     with ExitStack() as stack:
         servers = {name: stack.enter_context(serve(program)) for name, program in programs.items()}
-        try:
-            full_load(figures, servers, effort)
-        except Missing as missing:
-            figures.left_out.append(str(missing))
-            return
-        try:
-            half_load(figures, servers, effort)
-        except Missing as missing:
-            figures.left_out.append(str(missing))
+        for load in full_load, half_load:
+            try:
+                load(figures, servers, effort)
+            except Missing as missing:
+                figures.leave_out(missing)
 
 
 def full_load(figures: Figures, servers: dict[str, Server], effort: Effort) -> None:
