@@ -104,6 +104,9 @@ impl Talk {
                 // Before the poll, or news that comes with it would wake nobody.
                 self.connection.wake_on_news(cx);
                 let over = self.connection.draining() || self.connection.expired();
+                if over && !told {
+                    self.wire.look();
+                }
                 if let Poll::Ready(ended) = conversation.as_mut().poll(cx) {
                     return Poll::Ready(ended.map(|()| End::Closed).map_err(io::Error::other));
                 }

@@ -30,6 +30,8 @@ pub(super) struct Io<S> {
     /// What was read before hyper came.
     early: Vec<u8>,
     news: Arc<News>,
+    /// The last read took all that was there.
+    drained: bool,
     closing: bool,
     _open: Sender<Infallible>,
 }
@@ -38,6 +40,7 @@ pub(super) struct Io<S> {
 struct News {
     received: AtomicBool,
     closing: AtomicBool,
+    look: AtomicBool,
 }
 
 /// What can be seen of an [`Io`] from outside.
@@ -56,6 +59,11 @@ impl Wire {
         self.news.received.store(false, Relaxed);
     }
 
+    /// Has the next read look at the socket, even if nobody has said that something is there.
+    pub(super) fn look(&self) {
+        self.news.look.store(true, Relaxed);
+    }
+
     /// Whether hyper has written all that it had to write.
     pub(super) fn is_closing(&self) -> bool {
         self.news.closing.load(Relaxed)
@@ -72,7 +80,9 @@ impl<S: Stream> Io<S> {
         let news = Arc::new(News::default());
         news.received.store(true, Relaxed);
         let (sender, open) = async_channel::bounded(1);
-        let io = Io { stream, early: opening.0, news: news.clone(), closing: false, _open: sender };
+        let early = opening.0;
+        let io =
+            Io { stream, early, news: news.clone(), drained: false, closing: false, _open: sender };
         (io, Wire { news, open })
     }
 }
@@ -93,9 +103,16 @@ impl<S: Stream> Read for Io<S> {
             }
             return Poll::Ready(Ok(()));
         }
+        // hyper reads whenever it is woken, in HTTP/2 after every answer: each of these reads would
+        // be a system call that finds nothing.
+        if this.drained && !this.news.look.load(Relaxed) {
+            ready!(this.stream.poll_readable(cx))?;
+        }
+        this.news.look.store(false, Relaxed);
         SCRATCH.with_borrow_mut(|scratch| {
             let most = scratch.len().min(buf.remaining());
             let read = Pin::new(&mut this.stream).poll_read(cx, &mut scratch[..most]);
+            this.drained = !matches!(read, Poll::Ready(Ok(amount)) if amount == most);
             let amount = ready!(read)?;
             buf.put_slice(&scratch[..amount]);
             if amount > 0 {
