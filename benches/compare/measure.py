@@ -277,13 +277,24 @@ def in_flight(program: Program) -> tuple[Exit, str]:
 
 
 def seen_out(server: Server, client: Client, otherwise: str) -> tuple[Exit, str]:
-    """How the process ended after SIGTERM, and what the client saw of it."""
+    """How the process ended after SIGTERM, and what the client saw of it: like any client it reads meanwhile,
+    and closes when it has its answer."""
+    seen = otherwise
+
+    def read() -> None:
+        nonlocal seen
+        with client:
+            try:
+                seen = f"answered {client.answer().status}"
+            except (Wrong, OSError, ValueError):
+                pass
+
+    reader = threading.Thread(target=read)
+    reader.start()
     server.signal(SIGTERM)
     exit = server.exit()
-    try:
-        return exit, f"answered {client.answer().status}"
-    except (Wrong, OSError):
-        return exit, otherwise
+    reader.join()
+    return exit, seen
 
 
 # ---------------------------------------------------------------- lost requests
