@@ -25,11 +25,14 @@
 //! | `connection.rs` | [`Connection`] and its [`State`]; the register the supervisor reads |
 //! | `server.rs` | [`Server`]: the one accept loop; back-off, limits |
 //! | `per_peer.rs` | how many connections each peer has open, where that is limited |
-//! | `net.rs` | [`Listener`] and [`Stream`], and TCP |
+//! | `net/` | [`Listener`] and [`Stream`]; TCP and Unix sockets, [`SocketListener`] for either |
 //! | `clock.rs` | [`Clock`]: now and sleep, injected |
 //! | `report.rs` | [`Report`], [`Outcome`], [`Cause`], exit status |
 //! | `signal.rs`, `handler.rs` | the process: signals as a stream, the second signal, the watchdog, [`exit`] |
+//! | `tcp.rs` | [`Tcp`]: bytes as they come, to a handler |
 //! | `http/` | HTTP/1.1 with async-h1 behind a guard (feature `http`) |
+//! | `hyper/` | any hyper, tower or axum service, over HTTP/1.1 and HTTP/2 (feature `hyper`) |
+//! | `grpc/` | tonic's services and their health, on top of that (feature `grpc`) |
 //! | `testing.rs` | `testing`: a clock and a network moved by hand (feature `testing`) |
 //!
 //! The library reads no environment and has no globals; signals, time and listeners are parameters. Only

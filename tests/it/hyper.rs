@@ -13,7 +13,7 @@ use adieu::hyper::hyper::service::service_fn;
 use adieu::hyper::hyper::{Request, Response};
 use adieu::hyper::{Exchange, Hyper};
 use adieu::testing::{MemoryStream, Network, memory, settle};
-use adieu::{Report, Server, Signal, State, Supervisor, Trigger};
+use adieu::{Listener, Report, Server, Signal, State, Supervisor, Trigger};
 use futures_lite::{future, stream};
 use smol::Timer;
 
@@ -232,6 +232,25 @@ fn an_upgraded_stream_is_the_handlers_and_is_waited_for() {
     assert!(report.is_graceful());
 }
 
+#[test]
+fn a_router_of_axum_is_served() {
+    let router = axum::Router::new().route("/it", axum::routing::get(async || "it")).route(
+        "/{name}",
+        axum::routing::get(async |axum::extract::Path(name): axum::extract::Path<String>| name),
+    );
+    let (listener, network) = memory();
+    let server = Server::new(listener, Hyper::new(adieu::hyper::tower(router)));
+    let bench = Bench::start(|supervisor| supervisor.service("api", server));
+    let client = connect(&bench, &network);
+    for (path, status, body) in [("/it", 200, "it"), ("/you", 200, "you"), ("/a/b", 404, "")] {
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes());
+        settle(&bench.executor);
+        let answer = received(&client);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
+    }
+}
+
 // ---------------------------------------------------------------- real clients
 
 /// A body of many frames that takes its time.
@@ -269,8 +288,6 @@ fn with_server<T>(client: impl AsyncFnOnce(String, Trigger) -> T) -> (T, Report)
     let run = supervisor.run(stream::pending());
     smol::block_on(future::zip(client(format!("http://{address}"), trigger), run))
 }
-
-use adieu::Listener as _;
 
 fn command(path: PathBuf, arguments: &[&str]) -> Command {
     let mut command = Command::new(path);
