@@ -1,27 +1,19 @@
-//! Connections as the supervisor sees them: each service has a [`Register`] in which every open
-//! connection has an entry with its peer, its state and the instant it is due.
+//! A connection as its protocol sees it: a hold on its entry in the service's register.
 //!
-//! A protocol holds the other end of an entry, a [`Connection`]: it tells the register what the
-//! connection is doing, and hears from it when shutdown has begun or when its time is up. One
-//! sweep serves the time limits of all connections, so none of them owns a timer.
+//! The protocol tells the register what the connection is doing, and hears from it when shutdown
+//! has begun or when its time is up. One sweep serves the time limits of all connections, so none
+//! of them owns a timer.
 
-use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-
-use async_channel::Sender;
-use slab::Slab;
 
 use crate::clock::Clock;
 use crate::net::Peer;
-use crate::report::{Counts, Snapshot};
+use crate::register::{Entry, HEAD_GRACE, limit_due};
 use crate::service::Context as ServiceContext;
 use crate::shutdown::Shutdown;
-
-/// How long a half-sent request head may take to arrive once shutdown has begun.
-pub(crate) const HEAD_GRACE: Duration = Duration::from_secs(2);
 
 /// How much memory for the request line an idle connection keeps, in bytes.
 const KEPT_REQUEST: usize = 64;
@@ -44,6 +36,12 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [State; 6] = {
+        use State::{Active, Closing, Head, Idle, New, Upgraded};
+        [New, Head, Active, Idle, Upgraded, Closing]
+    };
+
     /// Whether work would be lost if the connection were closed now.
     pub fn is_in_flight(self) -> bool {
         matches!(self, State::Head | State::Active | State::Upgraded)
@@ -63,179 +61,31 @@ impl fmt::Display for State {
     }
 }
 
-/// All open connections of one service, and what became of the others.
-pub(crate) struct Register {
-    clock: Rc<dyn Clock>,
-    open: RefCell<Slab<Rc<Entry>>>,
-    counts: RefCell<Counts>,
-    draining: Cell<bool>,
-    /// The shortest time limit that a connection here can have.
-    shortest: Cell<Duration>,
-    /// Whom to tell when it gets shorter.
-    shorter: Sender<()>,
-    /// Whoever waits for a connection to close.
-    room: Cell<Option<Waker>>,
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// The client, to send a request, or the rest of a request's head.
+    Head,
+    /// The client, to send more of a request's body.
+    Body,
+    /// The handler, or whoever has taken the connection over.
+    Handler,
+    /// The client, to take more of an answer.
+    Answer,
+    /// The client, to close.
+    Close,
 }
 
-/// What the register knows of one connection.
-pub(crate) struct Entry {
-    pub(crate) peer: Peer,
-    accepted: Instant,
-    state: Cell<State>,
-    since: Cell<Instant>,
-    due: Cell<Option<Instant>>,
-    expired: Cell<bool>,
-    /// Whether it did any work after the drain began.
-    drained: Cell<bool>,
-    request: RefCell<String>,
-    waker: Cell<Option<Waker>>,
-}
-
-impl Entry {
-    fn wake(&self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-}
-
-impl Register {
-    pub(crate) fn new(clock: Rc<dyn Clock>, shorter: Sender<()>) -> Rc<Register> {
-        Rc::new(Register {
-            clock,
-            open: RefCell::new(Slab::new()),
-            counts: RefCell::new(Counts::default()),
-            draining: Cell::new(false),
-            shortest: Cell::new(Duration::MAX),
-            shorter,
-            room: Cell::new(None),
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Waiting::Head => "a request head",
+            Waiting::Body => "a request body",
+            Waiting::Handler => "the handler",
+            Waiting::Answer => "the client to take the answer",
+            Waiting::Close => "the client to close",
         })
     }
-
-    /// Enters an accepted connection. It counts from here on, polled or not.
-    pub(crate) fn enter(&self, cx: Rc<ServiceContext>, peer: Peer) -> Connection {
-        let now = self.clock.now();
-        let entry = Rc::new(Entry {
-            peer,
-            accepted: now,
-            state: Cell::new(State::New),
-            since: Cell::new(now),
-            due: Cell::new(None),
-            expired: Cell::new(false),
-            drained: Cell::new(false),
-            request: RefCell::new(String::new()),
-            waker: Cell::new(None),
-        });
-        self.counts.borrow_mut().accepted += 1;
-        let key = self.open.borrow_mut().insert(entry.clone());
-        Connection { cx, entry, key }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.open.borrow().len()
-    }
-
-    pub(crate) fn in_flight(&self) -> usize {
-        let open = self.open.borrow();
-        open.iter().filter(|(_, entry)| entry.state.get().is_in_flight()).count()
-    }
-
-    /// Tells every connection that the drain has begun.
-    pub(crate) fn begin_drain(&self) {
-        if self.draining.replace(true) {
-            return;
-        }
-        let head_due = self.clock.now() + HEAD_GRACE;
-        for (_, entry) in self.open.borrow().iter() {
-            let state = entry.state.get();
-            entry.drained.set(state.is_in_flight());
-            if state == State::Head {
-                limit_due(&entry.due, head_due);
-            }
-            entry.wake();
-        }
-    }
-
-    /// Lets every connection that is due know, and tells when the next one will be.
-    pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
-        let mut next = None;
-        for (_, entry) in self.open.borrow().iter() {
-            match entry.due.get() {
-                Some(due) if due <= now => {
-                    entry.expired.set(true);
-                    entry.due.set(None);
-                    entry.wake();
-                }
-                Some(due) => next = Some(next.map_or(due, |next: Instant| next.min(due))),
-                None => {}
-            }
-        }
-        next
-    }
-
-    /// No limit that is set from now on will pass sooner than this.
-    pub(crate) fn shortest_limit(&self) -> Duration {
-        match self.draining.get() {
-            true => self.shortest.get().min(HEAD_GRACE),
-            false => self.shortest.get(),
-        }
-    }
-
-    pub(crate) fn set_shortest_limit(&self, limit: Duration) {
-        self.shortest.set(self.shortest.get().min(limit));
-        // If the channel is full, somebody is being told already.
-        let _ = self.shorter.try_send(());
-    }
-
-    /// Waits until fewer than `limit` connections are open. One waiter at a time.
-    pub(crate) async fn room(&self, limit: usize) {
-        std::future::poll_fn(|cx| {
-            if self.len() < limit {
-                return Poll::Ready(());
-            }
-            self.room.set(Some(cx.waker().clone()));
-            Poll::Pending
-        })
-        .await
-    }
-
-    pub(crate) fn count(&self, update: impl FnOnce(&mut Counts)) {
-        update(&mut self.counts.borrow_mut());
-    }
-
-    pub(crate) fn counts(&self) -> Counts {
-        self.counts.borrow().clone()
-    }
-
-    pub(crate) fn snapshots(&self) -> Vec<Snapshot> {
-        let now = self.clock.now();
-        let open = self.open.borrow();
-        open.iter().map(|(_, entry)| entry.snapshot(now)).collect()
-    }
-
-    /// Gives up on all connections that are still open: from here on they count as cut off.
-    pub(crate) fn cut_off(&self) -> Vec<Snapshot> {
-        let stragglers = self.snapshots();
-        self.counts.borrow_mut().cut_off += stragglers.len() as u64;
-        self.open.borrow_mut().clear();
-        stragglers
-    }
-}
-
-impl Entry {
-    fn snapshot(&self, now: Instant) -> Snapshot {
-        Snapshot {
-            peer: self.peer.clone(),
-            state: self.state.get(),
-            age: now.saturating_duration_since(self.accepted),
-            in_state: now.saturating_duration_since(self.since.get()),
-            request: self.request.borrow().clone(),
-        }
-    }
-}
-
-fn limit_due(due: &Cell<Option<Instant>>, limit: Instant) {
-    due.set(Some(due.get().map_or(limit, |due| due.min(limit))));
 }
 
 /// A protocol's hold on one accepted connection; dropping it takes the connection off the books.
@@ -248,6 +98,10 @@ pub struct Connection {
 }
 
 impl Connection {
+    pub(crate) fn new(cx: Rc<ServiceContext>, entry: Rc<Entry>, key: usize) -> Connection {
+        Connection { cx, entry, key }
+    }
+
     /// Who is at the other end.
     pub fn peer(&self) -> &Peer {
         &self.entry.peer
@@ -299,6 +153,13 @@ impl Connection {
         self.cx.register.draining.get()
     }
 
+    /// Whether the client should go elsewhere after this answer: from the lame duck period on
+    /// answers say `Connection: close`, but idle connections end only when
+    /// [draining](Connection::draining).
+    pub fn leaving(&self) -> bool {
+        self.cx.register.leaving.get()
+    }
+
     /// The shutdown, to be raced against.
     pub fn shutdown(&self) -> &Shutdown {
         self.cx.shutdown()
@@ -337,7 +198,40 @@ impl Connection {
         let _ = fmt::Write::write_fmt(&mut *request, line);
     }
 
-    /// Counts one request answered in full.
+    /// Notes what is waited for while a request is [active](State::Active), as the report should tell
+    /// it; `None`, as at first, is the handler. Returns what was noted before.
+    pub fn wait_for(&self, waiting: Option<Waiting>) -> Option<Waiting> {
+        self.entry.waiting.replace(waiting)
+    }
+
+    /// What was last said to be waited for.
+    pub fn waits_for(&self) -> Option<Waiting> {
+        self.entry.waiting.get()
+    }
+
+    /// Counts bytes that were read from the connection.
+    pub fn count_received(&self, bytes: usize) {
+        self.entry.received.set(self.entry.received.get() + bytes as u64);
+        self.cx.register.count(|counts| counts.received += bytes as u64);
+    }
+
+    /// Counts bytes that were written to the connection.
+    pub fn count_sent(&self, bytes: usize) {
+        self.entry.sent.set(self.entry.sent.get() + bytes as u64);
+        self.cx.register.count(|counts| counts.sent += bytes as u64);
+    }
+
+    /// When its state last changed.
+    pub fn since(&self) -> Instant {
+        self.entry.since.get()
+    }
+
+    /// Counts one request answered in full, with its status and how long it took.
+    pub fn count_answer(&self, status: u16, took: Duration) {
+        self.cx.register.count(|counts| counts.answer(status, took));
+    }
+
+    /// Counts one request answered in full, of which no more is known.
     pub fn count_request(&self) {
         self.cx.register.count(|counts| counts.requests += 1);
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::exit::ExitCodes;
+
 /// An error of a service, of whatever type the service has.
 pub type BoxError = Box<dyn std::error::Error>;
 
@@ -41,12 +43,10 @@ impl Error {
         self
     }
 
-    /// The exit status for it: 2, bad usage, for an address that makes no sense, else 1.
+    /// The exit status for it: 2, bad usage, for an address that makes no sense, else 1. For other
+    /// codes see [`ExitCodes::of_error`].
     pub fn exit_status(&self) -> u8 {
-        match self {
-            Error::Address { .. } => 2,
-            Error::Bind { .. } | Error::Signals(_) => 1,
-        }
+        ExitCodes::default().of_error(self)
     }
 }
 

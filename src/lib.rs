@@ -18,21 +18,26 @@
 //!
 //! | file | what lives there |
 //! |---|---|
-//! | `supervisor.rs` | [`Supervisor`]: starts services, notices the first cause, drives the drain |
+//! | `supervisor.rs` | [`Supervisor`]: what is to be run, and how it is to end |
+//! | `run.rs` | the run: starts services, notices the first cause, drives the drain |
 //! | `service.rs` | the [`Service`] trait and the [`Context`] a service is handed |
 //! | `shutdown.rs` | [`Trigger`] and [`Shutdown`]: a channel that is only ever closed |
 //! | `group.rs` | tasks that live and die together; waits by counting |
-//! | `connection.rs` | [`Connection`] and its [`State`]; the register the supervisor reads |
+//! | `connection.rs`, `register.rs` | [`Connection`] and its [`State`]; the register the supervisor reads |
+//! | `counts.rs` | [`Counts`]: what a service has done |
+//! | `status.rs` | [`Status`]: the run as its services can look at it |
 //! | `server.rs` | [`Server`]: the one accept loop; back-off, limits |
 //! | `per_peer.rs` | how many connections each peer has open, where that is limited |
 //! | `net/` | [`Listener`] and [`Stream`]; TCP and Unix sockets, [`SocketListener`] for either |
 //! | `clock.rs` | [`Clock`]: now and sleep, injected |
 //! | `report.rs` | [`Report`], [`Outcome`], [`Cause`], exit status |
-//! | `signal.rs`, `handler.rs` | the process: signals as a stream, the second signal, the watchdog, [`exit`] |
 //! | `tcp.rs` | [`Tcp`]: bytes as they come, to a handler |
 //! | `http/` | HTTP/1.1 with async-h1 behind a guard (feature `http`) |
 //! | `hyper/` | any hyper, tower or axum service, over HTTP/1.1 and HTTP/2 (feature `hyper`) |
 //! | `grpc/` | tonic's services and their health, on top of that (feature `grpc`) |
+//! | `signal.rs`, `handler.rs`, `exit.rs` | the process: signals as a stream, the second signal, the watchdog, [`exit`] |
+//! | `sys.rs` | all unsafe code: system calls without a safe wrapper |
+//! | `admin/` | [`Admin`]: probes, metrics and a page (feature `admin`) |
 //! | `testing.rs` | `testing`: a clock and a network moved by hand (feature `testing`) |
 //!
 //! The library reads no environment and has no globals; signals, time and listeners are parameters. Only
@@ -40,9 +45,13 @@
 
 #![deny(clippy::unwrap_used)]
 
+#[cfg(feature = "admin")]
+mod admin;
 mod clock;
 mod connection;
+mod counts;
 mod error;
+mod exit;
 mod group;
 #[cfg(feature = "grpc")]
 pub mod grpc;
@@ -53,21 +62,29 @@ pub mod http;
 pub mod hyper;
 mod net;
 mod per_peer;
+mod register;
 mod report;
+mod run;
 mod server;
 mod service;
 mod shutdown;
 mod signal;
+mod status;
 mod supervisor;
+mod sys;
 mod tcp;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 #[cfg(feature = "hyper")]
 pub use self::hyper::Hyper;
+#[cfg(feature = "admin")]
+pub use admin::Admin;
 pub use clock::{Clock, Sleep, SystemClock};
-pub use connection::{Connection, State};
+pub use connection::{Connection, State, Waiting};
+pub use counts::{Counts, Latency};
 pub use error::{BoxError, Error};
+pub use exit::{ExitCodes, exit, exit_with};
 #[cfg(feature = "grpc")]
 pub use grpc::Grpc;
 #[cfg(feature = "http")]
@@ -76,10 +93,11 @@ pub use net::{
     Listener, Peer, SocketListener, SocketStream, Stream, TcpListener, TcpStream, UnixListener,
     UnixStream,
 };
-pub use report::{Cause, Counts, Outcome, Report, ServiceReport, Snapshot, Straggler};
+pub use report::{Cause, Outcome, Report, ServiceReport, Snapshot, Straggler};
 pub use server::{Protocol, Server};
 pub use service::{Context, Service};
 pub use shutdown::{Shutdown, Trigger, shutdown};
-pub use signal::{Signal, SignalSource, Signals, exit, signals};
+pub use signal::{Signal, SignalSource, Signals, signals};
+pub use status::{Phase, ServiceStatus, Status};
 pub use supervisor::{GRACE, Supervisor};
 pub use tcp::Tcp;

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use adieu::http::http_types::{Request, Response, Result};
 use adieu::http::{Exchange, Http};
-use adieu::{Error, Listener, Report, Server, SocketListener, Supervisor};
+use adieu::{Admin, Error, Listener, Report, Server, SocketListener, Supervisor};
 use log::info;
 
-use options::{Listen, Options, Parsed};
+use options::{ADMIN, Listen, Options, Parsed};
 
 fn main() -> ExitCode {
     match options::parse(std::env::args_os()) {
@@ -41,13 +41,19 @@ async fn serve(options: Options) -> std::result::Result<Report, Error> {
         let server = bind(name, address, options.delay).map_err(|error| error.in_service(name))?;
         servers.push((name, server));
     }
-    let mut supervisor = Supervisor::new().grace(options.grace);
+    let admin = options.admin.as_deref().map(Admin::bind).transpose();
+    let admin = admin.map_err(|error| error.in_service(ADMIN))?;
+    let mut supervisor = Supervisor::new().grace(options.grace).lame_duck(options.lame_duck);
     for (number, (name, server)) in servers.into_iter().enumerate() {
         match (options.is_default_pair, server.listener().port()) {
             (true, Some(port)) => info!("server {} listening on port {port}", number + 1),
             _ => info!("{name} listening on {}", server.listener().address()),
         }
         supervisor = supervisor.service(name, server);
+    }
+    if let Some(admin) = admin {
+        info!("{ADMIN} listening on {}", admin.listener().address());
+        supervisor = supervisor.admin(ADMIN, admin);
     }
     Ok(supervisor.run(signals).await)
 }

@@ -13,7 +13,11 @@ Usage: adieu [OPTIONS]
 Options:
   --listen NAME=ADDR  a server to start; may be repeated, and replaces the default pair
                       server1=[::]:8080 server2=[::]:8081 ([::] is all interfaces)
+  --admin ADDR        where to answer /livez, /readyz, /metrics and a page at /; closes last
   --grace DURATION    how long the shutdown may take before it cuts off [default: 10s]
+  --lame-duck DURATION
+                      how long to go on accepting before the shutdown, not ready and with
+                      Connection: close, for load balancers; part of --grace [default: 0s]
   --delay DURATION    how long every answer takes, to watch a drain with [default: 0s]
   --help              print this
   --version           print the version
@@ -21,10 +25,14 @@ Options:
 A DURATION is written 500ms, 10s or 1m. RUST_LOG sets what is logged [default: info];
 RUST_LOG=adieu::access=debug logs every request.
 
-SIGINT (Ctrl-C) and SIGTERM begin the shutdown, a second one ends it at once.
+SIGINT (Ctrl-C), SIGTERM and SIGHUP (unless started to ignore it) begin the shutdown;
+SIGQUIT shuts down without waiting; a second signal ends it at once.
 Exit status: 0 a graceful bye, 1 a server failed or could not start, 2 bad usage,
-124 the grace period ended first, 128+n aborted by a second signal n.
+124 the grace period ended first, 128+n aborted by signal n.
 ";
+
+/// The name of the admin server.
+pub const ADMIN: &str = "admin";
 
 /// What the arguments ask for.
 pub enum Parsed {
@@ -35,7 +43,9 @@ pub enum Parsed {
 pub struct Options {
     pub listen: Vec<Listen>,
     pub is_default_pair: bool,
+    pub admin: Option<String>,
     pub grace: Duration,
+    pub lame_duck: Duration,
     pub delay: Duration,
 }
 
@@ -48,12 +58,18 @@ pub struct Listen {
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
     let mut parser = lexopt::Parser::from_iter(arguments);
     let mut listen = Vec::new();
+    let mut admin = None;
     let mut grace = adieu::GRACE;
+    let mut lame_duck = Duration::ZERO;
     let mut delay = Duration::ZERO;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
             Long("listen") => listen.push(server(&value(&mut parser, "--listen")?, &listen)?),
+            Long("admin") => admin = Some(value(&mut parser, "--admin")?),
             Long("grace") => grace = duration(&value(&mut parser, "--grace")?, "--grace")?,
+            Long("lame-duck") => {
+                lame_duck = duration(&value(&mut parser, "--lame-duck")?, "--lame-duck")?
+            }
             Long("delay") => delay = duration(&value(&mut parser, "--delay")?, "--delay")?,
             Short('h') | Long("help") => return Ok(Parsed::Print(HELP.to_owned())),
             Short('V') | Long("version") => {
@@ -62,13 +78,19 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
             other => return Err(other.unexpected().to_string()),
         }
     }
+    if !lame_duck.is_zero() && lame_duck >= grace {
+        return Err("--lame-duck: it must be shorter than --grace, which includes it".to_owned());
+    }
+    if admin.is_some() && listen.iter().any(|listen: &Listen| listen.name == ADMIN) {
+        return Err(format!("--listen: {ADMIN:?} is the server of --admin"));
+    }
     let is_default_pair = listen.is_empty();
     if is_default_pair {
         for (name, address) in [("server1", "[::]:8080"), ("server2", "[::]:8081")] {
             listen.push(Listen { name: name.to_owned(), address: address.to_owned() });
         }
     }
-    Ok(Parsed::Serve(Options { listen, is_default_pair, grace, delay }))
+    Ok(Parsed::Serve(Options { listen, is_default_pair, admin, grace, lame_duck, delay }))
 }
 
 fn value(parser: &mut lexopt::Parser, flag: &str) -> Result<String, String> {

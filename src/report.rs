@@ -9,10 +9,15 @@ use std::time::Duration;
 
 use log::{debug, error, info, warn};
 
-use crate::connection::State;
+use crate::connection::{State, Waiting};
+use crate::counts::Counts;
 use crate::error::BoxError;
+use crate::exit::ExitCodes;
 use crate::net::Peer;
 use crate::signal::{Signal, SignalName};
+
+/// How many of those that were cut off the log names; the report has them all.
+const NAMED: usize = 20;
 
 /// Why shutdown began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,26 +83,6 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What one service has done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Connections closed at once, because their peer had as many as it may have.
-    pub refused: u64,
-    /// Requests answered in full.
-    pub requests: u64,
-    /// Connections that did work after shutdown began, and ended it before the deadline.
-    pub drained: u64,
-    /// Connections that were closed by the drain while they had nothing to do.
-    pub closed_idle: u64,
-    /// Connections dropped at the deadline.
-    pub cut_off: u64,
-    /// Connections or handlers that panicked.
-    pub panicked: u64,
-}
-
 /// How one service ended, and what it has done.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -124,15 +109,27 @@ pub struct Snapshot {
     pub in_state: Duration,
     /// The request in flight, such as `GET /slow`; empty where there is none.
     pub request: String,
+    /// Bytes read from it.
+    pub received: u64,
+    /// Bytes written to it.
+    pub sent: u64,
+    /// What it waits for.
+    pub waits_for: Waiting,
 }
 
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} for {}", self.peer, self.state, Seconds(self.in_state))?;
         if !self.request.is_empty() {
-            write!(f, ", {}", self.request)?;
+            write!(f, ", {:.200}", self.request)?;
         }
-        write!(f, ", open for {}", Seconds(self.age))
+        // A protocol that does not count has nothing to tell.
+        for (bytes, way) in [(self.received, "in"), (self.sent, "out")] {
+            if bytes > 0 {
+                write!(f, ", {bytes} B {way}")?;
+            }
+        }
+        write!(f, ", waits for {}, open for {}", self.waits_for, Seconds(self.age))
     }
 }
 
@@ -165,7 +162,7 @@ pub struct Report {
     pub services: Vec<ServiceReport>,
     /// Who was cut off.
     pub stragglers: Vec<Straggler>,
-    /// The second signal, if one ended the wait before the deadline.
+    /// The signal that ended the wait before the deadline, if one did: a second one, or SIGQUIT.
     pub aborted: Option<Signal>,
     /// How long it took from the cause to the end.
     pub took: Duration,
@@ -174,7 +171,8 @@ pub struct Report {
 impl Report {
     /// Whether it was a graceful bye: no service failed, nothing was cut off, nobody aborted.
     pub fn is_graceful(&self) -> bool {
-        self.exit_status() == 0
+        let failed = self.services.iter().any(|service| service.outcome.is_failure());
+        self.aborted.is_none() && !failed && self.stragglers.is_empty()
     }
 
     /// The service of this name.
@@ -183,15 +181,10 @@ impl Report {
     }
 
     /// The exit status: 128 + n when signal n aborted the wait, 1 when a service failed or
-    /// panicked, 124 (as of timeout(1)) when the deadline cut something off, else 0.
+    /// panicked, 124 (as of timeout(1)) when the deadline cut something off, else 0. For other
+    /// codes see [`ExitCodes::of_report`].
     pub fn exit_status(&self) -> u8 {
-        let mut services = self.services.iter();
-        match self.aborted {
-            Some(signal) => 128 + signal as u8,
-            None if services.any(|service| service.outcome.is_failure()) => 1,
-            None if !self.stragglers.is_empty() => 124,
-            None => 0,
-        }
+        ExitCodes::default().of_report(self)
     }
 
     /// [`exit_status`](Report::exit_status), ready to be returned from `main`.
@@ -201,12 +194,15 @@ impl Report {
 
     /// Logs how it ended: the stragglers by name, and "a graceful bye" only if it was one.
     pub(crate) fn log(&self) {
-        for straggler in &self.stragglers {
+        for straggler in self.stragglers.iter().take(NAMED) {
             warn!("cut off: {straggler}");
+        }
+        if self.stragglers.len() > NAMED {
+            warn!("cut off: {} more", self.stragglers.len() - NAMED);
         }
         debug!("{self}");
         match self.aborted {
-            Some(signal) => error!("aborted by a second signal, {}", SignalName(signal)),
+            Some(signal) => error!("{}", Aborted { signal, cause: &self.cause }),
             None if self.is_graceful() => info!("a graceful bye"),
             None if self.stragglers.is_empty() => {
                 error!("shut down, but not every service was well")
@@ -220,11 +216,12 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "shut down by {} in {}", self.cause, Seconds(self.took))?;
         if let Some(signal) = self.aborted {
-            write!(f, ", aborted by a second signal, {}", SignalName(signal))?;
+            write!(f, ", {}", Aborted { signal, cause: &self.cause })?;
         }
         for service in &self.services {
-            let Counts { accepted, refused, requests, drained, closed_idle, cut_off, panicked } =
-                &service.counts;
+            let Counts {
+                accepted, refused, requests, drained, closed_idle, cut_off, panicked, ..
+            } = &service.counts;
             write!(f, "\n{}: {}", service.name, service.outcome)?;
             write!(f, "; {accepted} accepted, {requests} requests, {drained} drained")?;
             write!(f, ", {closed_idle} closed idle, {cut_off} cut off, {panicked} panicked")?;
@@ -236,6 +233,21 @@ impl fmt::Display for Report {
             write!(f, "\ncut off: {straggler}")?;
         }
         Ok(())
+    }
+}
+
+/// That a signal has ended the wait.
+struct Aborted<'a> {
+    signal: Signal,
+    cause: &'a Cause,
+}
+
+impl fmt::Display for Aborted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self.cause == Cause::Signal(self.signal) && self.signal == Signal::Quit {
+            true => write!(f, "cut short by {}", SignalName(self.signal)),
+            false => write!(f, "aborted by a second signal, {}", SignalName(self.signal)),
+        }
     }
 }
 

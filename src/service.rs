@@ -1,15 +1,15 @@
 //! What a supervisor supervises: a [`Service`], and the [`Context`] it is handed.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
-use crate::connection::Register;
 use crate::error::BoxError;
 use crate::group::Member;
+use crate::register::Register;
 use crate::shutdown::Shutdown;
+use crate::status::Status;
 
 /// One thing that serves until it is asked to stop.
 ///
@@ -52,7 +52,7 @@ pub struct Context {
     pub(crate) name: Rc<str>,
     pub(crate) shutdown: Shutdown,
     pub(crate) clock: Rc<dyn Clock>,
-    pub(crate) deadline: Rc<Cell<Option<Instant>>>,
+    pub(crate) status: Status,
     pub(crate) register: Rc<Register>,
     pub(crate) member: Member,
 }
@@ -68,14 +68,19 @@ impl Context {
         &self.shutdown
     }
 
-    /// The instant at which whatever is left will be cut off; `None` before shutdown begins.
+    /// The instant at which whatever is left will be cut off; `None` before there is a cause to stop.
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadline.get()
+        self.status.deadline()
     }
 
-    /// The time left until the [`deadline`](Context::deadline); `None` before shutdown begins.
+    /// The time left until the [`deadline`](Context::deadline).
     pub fn time_left(&self) -> Option<Duration> {
-        Some(self.deadline()?.saturating_duration_since(self.clock.now()))
+        self.status.time_left()
+    }
+
+    /// The run that the service belongs to, to be looked at.
+    pub fn status(&self) -> &Status {
+        &self.status
     }
 
     /// The supervisor's clock.

@@ -1,13 +1,10 @@
-//! The process layer: SIGINT and SIGTERM as a stream, the second signal, the watchdog, [`exit`].
+//! The process layer: the signals that ask a process to end, as a stream; the second one; the watchdog.
 //!
 //! The stream is async-signal's. Beside it, inside the signal handler itself, stand the two
 //! promises that must hold even when the one thread is stuck: a second signal ends the process
 //! at once, and after the first one an interval timer does so one second past the deadline.
 
-use std::future::Future;
-use std::io::{self, Write};
 use std::pin::Pin;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,11 +13,12 @@ pub use async_signal::Signal;
 use futures_lite::{Stream, StreamExt, ready};
 
 use crate::error::Error;
+use crate::exit::ExitCodes;
 use crate::handler::Handler;
-use crate::report::Report;
+use crate::sys;
 
 /// The signals that ask a process to end.
-const ASKING: [Signal; 2] = [Signal::Int, Signal::Term];
+const ASKING: [Signal; 4] = [Signal::Int, Signal::Term, Signal::Quit, Signal::Hup];
 
 /// Where a run's signals come from: any stream of them, or the process itself ([`signals`]).
 pub trait SignalSource {
@@ -34,17 +32,26 @@ impl<S: Stream<Item = Signal>> SignalSource for S {
     }
 }
 
-/// Installs handlers for SIGINT and SIGTERM. From now on a first signal is kept for the run.
+/// Installs handlers for the signals that ask a process to end. From now on a first one is kept for the run.
 ///
-/// Call it early, so that a signal during the start is honoured too. A second signal ends the
-/// process with status 128 + n from the signal handler, and one second past the deadline SIGALRM
-/// ends it with 124: both work while a handler blocks the thread or a log line blocks on a full pipe.
+/// SIGINT and SIGTERM begin the shutdown, and so does SIGHUP, unless the process was started to
+/// ignore it (nohup(1)). SIGQUIT ends the run without a grace period: what is in flight is cut off
+/// and named. A second signal ends the process with status 128 + n.
+///
+/// Call it early, so that a signal during the start is honoured too. The second signal acts from
+/// within the signal handler, and one second past the deadline SIGALRM
+/// ends the process with 124: both work while a handler blocks the thread or a log line blocks on a full pipe.
 /// SIGALRM and the process's real interval timer (setitimer(2)) belong to this watchdog from the first signal on.
 /// Once the value is dropped, or its run is over, nobody listens: then the first signal ends the process.
+///
+/// All of this holds for process 1 of a container too, for which the system would ignore a signal
+/// that has no handler.
 pub fn signals() -> Result<Signals, Error> {
+    let mut asking = ASKING.to_vec();
+    asking.retain(|&signal| signal != Signal::Hup || !sys::is_ignored(signal as i32));
     // The stream first: a signal that finds only the handler there would never be heard of.
-    let stream = async_signal::Signals::new(ASKING).map_err(Error::Signals)?;
-    let handler = Handler::install(&ASKING).map_err(Error::Signals)?;
+    let stream = async_signal::Signals::new(&asking).map_err(Error::Signals)?;
+    let handler = Handler::install(&asking).map_err(Error::Signals)?;
     Ok(Signals { handler, stream })
 }
 
@@ -53,6 +60,22 @@ pub fn signals() -> Result<Signals, Error> {
 pub struct Signals {
     handler: Arc<Handler>,
     stream: async_signal::Signals,
+}
+
+impl Signals {
+    /// Sets whether a second signal ends the process at once. Default: true. If not, only SIGQUIT
+    /// does, and repeats of the others are no-ops.
+    pub fn second_signal_aborts(self, aborts: bool) -> Signals {
+        self.handler.set_second_aborts(aborts);
+        self
+    }
+
+    /// Sets the exit codes for a second signal and for the watchdog; for the others see
+    /// [`exit_with`](crate::exit_with).
+    pub fn exit_codes(self, codes: ExitCodes) -> Signals {
+        self.handler.set_codes(codes);
+        self
+    }
 }
 
 impl Drop for Signals {
@@ -77,35 +100,16 @@ impl Stream for Heard {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Signal>> {
         loop {
             match ready!(self.0.stream.poll_next(cx)) {
+                // Those behind the first have ended the process already, or are to be ignored.
                 Some(Ok(signal)) => {
-                    self.0.handler.acknowledge();
-                    return Poll::Ready(Some(signal));
+                    if self.0.handler.acknowledge() {
+                        return Poll::Ready(Some(signal));
+                    }
                 }
                 // The pipe behind the stream has failed: the handler still works.
                 Some(Err(error)) => log::error!("cannot read signals: {error}"),
                 None => return Poll::Ready(None),
             }
-        }
-    }
-}
-
-/// Runs `main` on this thread, and turns what it comes to into the exit code of the process.
-///
-/// An error is written to standard error, as one line, and exits with its
-/// [`exit_status`](Error::exit_status).
-///
-/// ```no_run
-/// fn main() -> std::process::ExitCode {
-///     adieu::exit(async { Ok(adieu::Supervisor::new().run(adieu::signals()?).await) })
-/// }
-/// ```
-pub fn exit(main: impl Future<Output = Result<Report, Error>>) -> ExitCode {
-    match smol::block_on(main) {
-        Ok(report) => report.exit_code(),
-        Err(error) => {
-            // Nobody is left to be told if even this cannot be written.
-            let _ = writeln!(io::stderr(), "error: {error}");
-            ExitCode::from(error.exit_status())
         }
     }
 }
@@ -118,6 +122,8 @@ impl std::fmt::Display for SignalName {
         match self.0 {
             Signal::Int => f.write_str("SIGINT"),
             Signal::Term => f.write_str("SIGTERM"),
+            Signal::Quit => f.write_str("SIGQUIT"),
+            Signal::Hup => f.write_str("SIGHUP"),
             other => write!(f, "signal {}", other as i32),
         }
     }

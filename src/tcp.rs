@@ -131,6 +131,7 @@ impl Connection {
             match Pin::new(&mut *stream).poll_read(cx, &mut buffer)? {
                 Poll::Ready(amount) => {
                     bytes.extend_from_slice(&buffer[..amount]);
+                    self.count_received(amount);
                     Poll::Ready(Ok(amount))
                 }
                 Poll::Pending if over => Poll::Ready(Ok(0)),

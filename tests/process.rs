@@ -4,118 +4,19 @@
 //! picked by the system; the well-known pair is tried in a network namespace made for it.
 #![cfg(feature = "bin")]
 
+mod child;
+
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::pipe::PipeFlags;
 
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
-
-/// A running server. What it says is read line by line; dropping it kills it.
-struct Server {
-    child: Child,
-    stderr: BufReader<Box<dyn Read>>,
-    said: String,
-}
-
-impl Server {
-    fn spawn(command: &mut Command) -> Server {
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("the command starts");
-        let stderr = child.stderr.take().expect("it is piped");
-        let stderr = BufReader::new(Box::new(stderr) as Box<dyn Read>);
-        Server { child, stderr, said: String::new() }
-    }
-
-    /// adieu with these arguments, listening on a port of its own, and where that is.
-    fn start(arguments: &[&str]) -> (Server, SocketAddr) {
-        let mut server =
-            Server::spawn(adieu().args(["--listen", "web=127.0.0.1:0"]).args(arguments));
-        let address = server.listening();
-        (server, address)
-    }
-
-    /// Reads on until a line that contains `words`.
-    fn wait_for(&mut self, words: &str) -> String {
-        loop {
-            let mut line = String::new();
-            let read = self.stderr.read_line(&mut line).expect("it says UTF-8");
-            assert!(read > 0, "it ended without saying {words:?}; it said:\n{}", self.said);
-            self.said.push_str(&line);
-            if line.contains(words) {
-                return line.trim_end().to_owned();
-            }
-        }
-    }
-
-    fn listening(&mut self) -> SocketAddr {
-        let line = self.wait_for("listening on ");
-        let address = line.rsplit(' ').next().unwrap();
-        address.parse().expect("an address")
-    }
-
-    fn signal(&self, signal: i32) {
-        // Through kill(1): the test needs no unsafe code for it.
-        let pid = self.child.id().to_string();
-        let killed = Command::new("kill").args([format!("-{signal}"), pid]).status().unwrap();
-        assert!(killed.success());
-    }
-
-    fn wait(&mut self) -> ExitStatus {
-        self.child.wait().expect("a child")
-    }
-
-    /// Waits for the end; tells the exit code, all that was said, and how long it took.
-    fn end(mut self) -> (Option<i32>, String, Duration) {
-        let began = Instant::now();
-        let status = self.wait();
-        let took = began.elapsed();
-        let mut rest = String::new();
-        self.stderr.read_to_string(&mut rest).expect("it says UTF-8");
-        self.said.push_str(&rest);
-        (status.code(), std::mem::take(&mut self.said), took)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It has usually ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn adieu() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_adieu"));
-    command.env_remove("RUST_LOG").stdin(Stdio::null());
-    command
-}
-
-/// An example of this crate, which a plain `cargo test` has built next to the binary.
-fn example(name: &str) -> Command {
-    let binary = PathBuf::from(env!("CARGO_BIN_EXE_adieu"));
-    let path = binary.parent().expect("a folder").join("examples").join(name);
-    assert!(path.exists(), "run a plain `cargo test`, or `cargo build --examples`, first");
-    Command::new(path)
-}
-
-fn ask(address: SocketAddr, request: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(address).expect("it accepts");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream.write_all(request).unwrap();
-    stream
-}
-
-fn answer(stream: &mut TcpStream) -> String {
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer, and its end");
-    answer
-}
+use child::{GET, Server, adieu, answer, ask, example};
 
 #[test]
 fn the_first_signal_ends_in_a_graceful_bye_and_exit_0() {
@@ -328,6 +229,7 @@ fn bad_usage_is_one_line_and_exit_2() {
         (&["--listen", "a=127.0.0.1:99999"], "invalid port"),
         (&["--listen", "a=:0", "--listen", "a=:0"], "two servers named \"a\""),
         (&["--grace", "10"], "--grace: \"10\" is not a duration"),
+        (&["--lame-duck", "10s"], "--lame-duck: it must be shorter than --grace"),
         (&["--delay", "soon"], "--delay: \"soon\" is not a duration"),
         (&["surprise"], "surprise"),
     ];
@@ -344,7 +246,7 @@ fn help_and_version_are_printed_and_exit_0() {
     let help = adieu().arg("--help").output().unwrap();
     assert!(help.status.success());
     let help = String::from_utf8(help.stdout).unwrap();
-    for flag in ["--listen", "--grace", "--delay", "--version"] {
+    for flag in ["--listen", "--grace", "--lame-duck", "--delay", "--version"] {
         assert!(help.contains(flag), "{help}");
     }
     let version = adieu().arg("--version").output().unwrap();

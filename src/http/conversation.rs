@@ -152,7 +152,7 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
         && !answer::says_close(&response)
         && wire.may_go_on()
         && upload.as_ref().is_none_or(Upload::can_be_finished)
-        && (!wire.connection.draining() || next_has_arrived(wire, &upload).await);
+        && (!wire.connection.leaving() || next_has_arrived(wire, &upload).await);
     let upgrade =
         (response.status() == StatusCode::SwitchingProtocols).then(|| response.send_upgrade());
     let status = response.status();

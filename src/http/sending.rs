@@ -28,6 +28,7 @@ impl Answering {
         wire: &mut Wire<S>,
         mut response: Response,
     ) -> io::Result<usize> {
+        let status = response.status() as u16;
         let strips = answer::strips_framing(&response, self.asker);
         let sending = answer::prepare(&mut response, self.asker, self.keep_alive, &wire.http.date);
         let start = wire.outbox.len();
@@ -53,7 +54,7 @@ impl Answering {
             Sending::Chunks => self.send_body(wire, &mut encoder).await?,
             Sending::UntilClose(mut body) => self.send_body(wire, &mut body).await?,
         };
-        wire.complete_answer();
+        wire.complete_answer(status);
         Ok(sent)
     }
 

@@ -8,12 +8,13 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_lite::{AsyncRead, future};
 
 use super::Http;
 use super::head::Head;
+pub(super) use crate::connection::Waiting;
 use crate::connection::{Connection, State};
 use crate::net::Stream;
 
@@ -40,12 +41,19 @@ const LINGER: Duration = Duration::from_millis(500);
 /// The same while draining, when the end of the process waits for it.
 const LINGER_DRAINING: Duration = Duration::from_millis(100);
 
-/// What a connection waits for; each has its own time limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waiting {
-    Head,
-    Body,
-    Answer,
+/// An answer that is complete, and to be counted when all of it is written.
+struct Answer {
+    /// Where it ends in the outbox.
+    end: usize,
+    status: u16,
+    began: Instant,
+}
+
+impl Answer {
+    fn count(&self, connection: &Connection) {
+        let took = connection.clock().now().saturating_duration_since(self.began);
+        connection.count_answer(self.status, took);
+    }
 }
 
 pub(super) struct Wire<S> {
@@ -55,9 +63,8 @@ pub(super) struct Wire<S> {
     pub(super) outbox: Vec<u8>,
     /// Requests received.
     requests: u64,
-    /// Where answers end in the outbox.
-    ends: Vec<usize>,
-    waiting: Option<Waiting>,
+    /// Answers in the outbox.
+    answers: Vec<Answer>,
     /// Empty lines skipped since the last request.
     empty_lines: usize,
     /// Looks for one more request that may still be taken while draining.
@@ -73,8 +80,7 @@ impl<S: Stream> Wire<S> {
             inbox: Vec::new(),
             outbox: Vec::new(),
             requests: 0,
-            ends: Vec::new(),
-            waiting: None,
+            answers: Vec::new(),
             empty_lines: 0,
             looks_left: MAX_LOOKS,
             http,
@@ -87,7 +93,7 @@ impl<S: Stream> Wire<S> {
     pub(super) fn rest(&mut self) {
         self.inbox = Vec::new();
         self.outbox = Vec::new();
-        self.ends = Vec::new();
+        self.answers = Vec::new();
         self.connection.set_state(State::Idle, Some(self.http.limits.idle));
     }
 
@@ -116,6 +122,7 @@ impl<S: Stream> Wire<S> {
         let scratch = &mut *self.http.scratch.borrow_mut();
         let amount = ready!(Pin::new(&mut self.stream).poll_read(cx, scratch))?;
         self.inbox.extend_from_slice(&scratch[..amount]);
+        self.connection.count_received(amount);
         Poll::Ready(Ok(amount))
     }
 
@@ -154,7 +161,7 @@ impl<S: Stream> Wire<S> {
         match self.poll_fill(cx) {
             Poll::Ready(read) => {
                 if waiting != Waiting::Head {
-                    self.waiting = None;
+                    self.connection.wait_for(None);
                 }
                 Poll::Ready(read)
             }
@@ -165,12 +172,12 @@ impl<S: Stream> Wire<S> {
     /// To be asked after a read or write came back pending: starts the time limit of what is
     /// waited for, and is ready, with the error, once it has passed.
     fn poll_limit(&mut self, waiting: Waiting, cx: &mut Context<'_>) -> Poll<io::Error> {
-        if self.waiting.replace(waiting) != Some(waiting) {
+        if self.connection.wait_for(Some(waiting)) != Some(waiting) {
             let limits = &self.http.limits;
             self.connection.set_limit(match waiting {
                 Waiting::Head => limits.head_time,
                 Waiting::Body => limits.body_time,
-                Waiting::Answer => limits.answer_time,
+                _ => limits.answer_time,
             });
         }
         self.connection.poll_expired(cx).map(|()| io::ErrorKind::TimedOut.into())
@@ -178,14 +185,14 @@ impl<S: Stream> Wire<S> {
 
     /// Part of a request head is here: from now on it has a time limit.
     pub(super) fn begin_head(&mut self) {
-        self.waiting = Some(Waiting::Head);
+        self.connection.wait_for(Some(Waiting::Head));
         self.connection.set_state(State::Head, Some(self.http.limits.head_time));
     }
 
     /// The whole head is here: the time limit is over, and handlers have none.
     pub(super) fn begin_request(&mut self, head: &Head) {
         self.inbox.drain(..head.len);
-        self.waiting = None;
+        self.connection.wait_for(None);
         self.requests += 1;
         self.empty_lines = 0;
         self.connection.set_state(State::Active, None);
@@ -210,10 +217,11 @@ impl<S: Stream> Wire<S> {
     }
 
     /// Says that an answer is complete; it counts once all of it is written.
-    pub(super) fn complete_answer(&mut self) {
-        match self.outbox.len() {
-            0 => self.connection.count_request(),
-            end => self.ends.push(end),
+    pub(super) fn complete_answer(&mut self, status: u16) {
+        let answer = Answer { end: self.outbox.len(), status, began: self.connection.since() };
+        match answer.end {
+            0 => answer.count(&self.connection),
+            _ => self.answers.push(answer),
         }
     }
 
@@ -223,13 +231,15 @@ impl<S: Stream> Wire<S> {
         while written < self.outbox.len() {
             written += poll_fn(|cx| {
                 // Asked once more, the system may find room for bytes though the client took none.
-                if self.waiting == Some(Waiting::Answer) && self.connection.expired() {
+                let waits = self.connection.waits_for() == Some(Waiting::Answer);
+                if waits && self.connection.expired() {
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
                 match Pin::new(&mut self.stream).poll_write(cx, &self.outbox[written..]) {
                     Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     Poll::Ready(Ok(amount)) => {
-                        self.waiting = None;
+                        self.connection.wait_for(None);
+                        self.connection.count_sent(amount);
                         Poll::Ready(Ok(amount))
                     }
                     Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -237,8 +247,8 @@ impl<S: Stream> Wire<S> {
                 }
             })
             .await?;
-            let answered = self.ends.iter().take_while(|end| **end <= written).count();
-            self.ends.drain(..answered).for_each(|_| self.connection.count_request());
+            let whole = self.answers.iter().take_while(|answer| answer.end <= written).count();
+            self.answers.drain(..whole).for_each(|answer| answer.count(&self.connection));
         }
         self.outbox.clear();
         Ok(())

@@ -17,8 +17,9 @@ use super::answer::Asked;
 use super::io::{Io, Wire};
 use super::{Exchange, Limits};
 use crate::clock::Sleep;
-use crate::connection::{Connection, HEAD_GRACE, State};
+use crate::connection::{Connection, State};
 use crate::net::Stream;
+use crate::register::HEAD_GRACE;
 
 /// How long a connection lingers after its last answer.
 const LINGER: Duration = Duration::from_millis(500);

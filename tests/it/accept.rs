@@ -243,7 +243,7 @@ fn a_connection_that_misses_the_deadline_is_named_with_peer_state_and_age() {
     assert_eq!(straggler.age, Duration::from_secs(15));
     assert_eq!(
         report.stragglers[0].to_string(),
-        "echo: client 1 active for 15.0 s, open for 15.0 s"
+        "echo: client 1 active for 15.0 s, waits for the handler, open for 15.0 s"
     );
     assert_eq!(report.exit_status(), 124);
 }

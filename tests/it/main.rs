@@ -4,6 +4,8 @@
 //! What is global to a process (real signals, the logger, descriptors) is in `tests/process.rs`.
 
 mod accept;
+#[cfg(feature = "admin")]
+mod admin;
 #[cfg(feature = "http")]
 mod answer;
 #[cfg(feature = "http")]
@@ -18,10 +20,11 @@ mod fuzz_quick;
 mod grpc;
 #[cfg(feature = "http")]
 mod guard;
-#[cfg(feature = "http")]
 mod harness;
 #[cfg(feature = "hyper")]
 mod hyper;
+#[cfg(feature = "http")]
+mod lame_duck;
 #[cfg(feature = "http")]
 mod limits;
 mod promises;

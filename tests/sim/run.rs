@@ -95,7 +95,8 @@ async fn befall(world: Rc<World>, signals: Sender<Signal>, trigger: Trigger) {
         world.tell(format_args!("{event:?}"));
         match event {
             Event::Signal(signal) => {
-                world.aborted.set(world.aborted.get() || world.draining());
+                let second = world.signalled.replace(true);
+                world.aborted.set(world.aborted.get() || second && world.draining());
                 // The run may be over.
                 let _ = signals.try_send(*signal);
             }

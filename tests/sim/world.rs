@@ -72,7 +72,8 @@ pub struct World {
     pub seen: Vec<RefCell<Seen>>,
     pub served: Vec<Served>,
     pub shutdown: RefCell<Option<Shutdown>>,
-    /// A signal was sent once the drain had begun.
+    pub signalled: Cell<bool>,
+    /// A second signal was sent once the drain had begun.
     pub aborted: Cell<bool>,
     /// Tasks that handlers have spawned.
     pub busy: Rc<()>,
@@ -98,6 +99,7 @@ impl World {
             seen: plan.clients.iter().map(|_| RefCell::default()).collect(),
             served: networks.into_iter().map(served).collect(),
             shutdown: RefCell::default(),
+            signalled: Cell::default(),
             aborted: Cell::default(),
             busy: Rc::default(),
             start: clock.now(),

@@ -1,0 +1,53 @@
+//! The system calls that no safe wrapper among the dependencies has. This is the only unsafe code
+//! of the crate.
+
+use std::io;
+
+/// Registers `action` for a signal, behind whatever is registered already.
+///
+/// The action runs inside the signal handler, between any two instructions of the program. It must
+/// keep to async-signal-safe functions (signal-safety(7)): no locks, no allocation, no panic.
+/// `handler.rs` is the only caller, and its actions look at a few atomics and call clock_gettime,
+/// setitimer, poll, write and _exit.
+#[allow(unsafe_code)]
+pub(crate) fn on_signal(signal: i32, action: impl Fn() + Send + Sync + 'static) -> io::Result<()> {
+    // SAFETY: see above; each of those calls is async-signal-safe, or a bare system call.
+    unsafe { signal_hook_registry::register(signal, action) }?;
+    Ok(())
+}
+
+/// Whether the process ignores a signal, as nohup(1) has its child ignore SIGHUP.
+#[allow(unsafe_code)]
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: a null new action changes nothing; `action` is writable, and zeroes are a valid
+    // value of it, should the call fail.
+    let action = unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Ends the process without destructors or exit handlers: they must not run in the middle of
+/// whatever a signal has interrupted.
+#[allow(unsafe_code)]
+pub(crate) fn end_at_once(status: i32) -> ! {
+    // SAFETY: _exit(2) is async-signal-safe, takes any status and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// Has SIGALRM come once after `micros`; 0 calls it off.
+#[allow(unsafe_code)]
+pub(crate) fn set_alarm(micros: u64) {
+    let value = libc::timeval {
+        tv_sec: libc::time_t::try_from(micros / 1_000_000).unwrap_or(libc::time_t::MAX),
+        tv_usec: (micros % 1_000_000) as libc::suseconds_t,
+    };
+    let timer =
+        libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: value };
+    // SAFETY: `timer` outlives the call and the old value is not asked for. setitimer is not on
+    // POSIX's list of what a signal handler may call, but it is a bare system call that touches no
+    // state of the process; alarm(2), which is on the list, knows whole seconds only.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
+}
