@@ -150,12 +150,13 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
     }
 
     /// Serves whoever is in the accept queue when shutdown begins: their handshake is done, and
-    /// their request may be on the wire. Ends when the queue is empty, or after as many as it can hold.
+    /// their request may be on the wire. Ends when the queue is empty, or after as many as it can
+    /// hold. The connection limit does not hold here: who has nothing to say is closed at once, and
+    /// waiting for room would keep the listener open for newcomers.
     async fn empty_the_queue(&mut self) -> io::Result<()> {
         // Idle connections are closing just now, so what was missing may be there.
         self.pause = BACK_OFF.0;
         for _ in 0..BACKLOG {
-            self.cx.register.room(self.max_connections).await;
             let accepted = poll_fn(|cx| self.listener.poll_accept(cx));
             let Some(accepted) = future::poll_once(accepted).await else {
                 break;

@@ -81,6 +81,17 @@ impl ManualClock {
         due.into_iter().for_each(Waker::wake);
     }
 
+    /// Moves the time on to where the next sleep ends. `None`: nobody sleeps, and it stands still.
+    pub fn advance_to_next(&self) -> Option<Instant> {
+        let now = self.now.get();
+        let sleepers = self.sleepers.borrow();
+        // Who has slept long enough was woken already, and may have better things to do.
+        let next = sleepers.iter().map(|(_, (at, _))| *at).filter(|at| *at > now).min()?;
+        drop(sleepers);
+        self.advance(next - now);
+        Some(next)
+    }
+
     /// How many sleeps are under way.
     pub fn sleepers(&self) -> usize {
         self.sleepers.borrow().len()
@@ -250,7 +261,8 @@ impl Drop for MemoryListener {
 }
 
 /// One end of an in-memory connection. Dropping it closes it: the other end reads the end of the
-/// stream and can write no more.
+/// stream and can write no more. Dropped with bytes unread it resets, as TCP does: the other end
+/// loses what it has not read yet.
 ///
 /// Tests that step an executor use the methods that do not wait; it reads and writes asynchronously too.
 #[derive(Debug)]
@@ -265,6 +277,7 @@ struct Pipe {
     bytes: VecDeque<u8>,
     capacity: usize,
     ended: bool,
+    reset: bool,
     unread: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -277,6 +290,7 @@ impl MemoryStream {
                 bytes: VecDeque::new(),
                 capacity,
                 ended: false,
+                reset: false,
                 unread: false,
                 reader: None,
                 writer: None,
@@ -318,6 +332,11 @@ impl MemoryStream {
         lock(&self.incoming).ended
     }
 
+    /// Whether the other end was closed with bytes unread, and what it had sent last may be lost.
+    pub fn is_reset(&self) -> bool {
+        lock(&self.incoming).reset
+    }
+
     /// Whether the other end is gone, and not just half-closed.
     pub fn is_gone(&self) -> bool {
         lock(&self.outgoing).unread
@@ -326,13 +345,18 @@ impl MemoryStream {
 
 impl Drop for MemoryStream {
     fn drop(&mut self) {
-        let mut outgoing = lock(&self.outgoing);
-        outgoing.ended = true;
-        wake(&mut outgoing.reader);
-        drop(outgoing);
         let mut incoming = lock(&self.incoming);
         incoming.unread = true;
+        let resets = !incoming.bytes.is_empty();
         wake(&mut incoming.writer);
+        drop(incoming);
+        let mut outgoing = lock(&self.outgoing);
+        outgoing.ended = true;
+        if resets {
+            outgoing.reset = true;
+            outgoing.bytes.clear();
+        }
+        wake(&mut outgoing.reader);
     }
 }
 
@@ -346,6 +370,9 @@ impl AsyncRead for MemoryStream {
         if pipe.bytes.is_empty() && !pipe.ended {
             pipe.reader = Some(cx.waker().clone());
             return Poll::Pending;
+        }
+        if pipe.reset {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         let amount = buf.len().min(pipe.bytes.len());
         for (to, from) in buf.iter_mut().zip(pipe.bytes.drain(..amount)) {

@@ -5,23 +5,28 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Instant;
 
-use futures_lite::future;
-use http_types::{Response, StatusCode};
+use futures_lite::{FutureExt, future};
+use http_types::{Request, Response, StatusCode};
 use log::{debug, error, log_enabled};
 
 use super::answer::{self, Asker};
+use super::decoding::decode_head;
+use super::encoding::Answering;
 use super::framing::Unframer;
 use super::head::{self, Head, Refusal, refuse};
-use super::sending::Answering;
 use super::upgrade::hand_over;
-use super::upload::Upload;
+use super::upload::{Upload, poll_upload};
 use super::wire::{WRITE, Waiting, Wire};
-use super::{Http, handling};
+use super::{Exchange, Http};
 use crate::connection::{Connection, State};
 use crate::net::Stream;
+use crate::report::panic_message;
 
 /// The log target of the access log; at level debug, so that nobody has it by accident.
 const ACCESS: &str = "adieu::access";
@@ -124,7 +129,7 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
     let began = access_begins(wire);
     wire.begin_request(&head);
     let asker = Asker { method: head.method, http_1_0: head.http_1_0 };
-    let (request, mut upload) = match handling::decode(&head, &wire.http.limits) {
+    let (request, mut upload) = match decode_head(&head, &wire.http.limits) {
         Ok(decoded) => decoded,
         Err(refusal) => return turn_away(wire, asker, head.request(), refusal).await,
     };
@@ -134,7 +139,7 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
             drop(request);
             Response::new(StatusCode::Ok)
         }
-        false => handling::handle(wire, request, &mut upload).await?,
+        false => respond(wire, request, &mut upload).await?,
     };
     let fault = upload.as_mut().and_then(|upload| upload.settle(wire));
     let mut response = match (fault, answer::check(&response, head.upgrade)) {
@@ -159,14 +164,66 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
     let mut answering = Answering { asker, keep_alive, upload };
     let sent = answering.send(wire, response).await?;
     log_access(wire, head.request(), status, sent, began);
-    if let Some(sender) = upgrade {
-        return Ok(Next::Upgrade(sender));
-    }
-    let ended = match &mut answering.upload {
+    let goes_on = match &mut answering.upload {
         Some(upload) if keep_alive => upload.finish(wire).await?,
-        _ => true,
+        _ => keep_alive,
     };
-    Ok(if keep_alive && ended { Next::Request } else { Next::Close })
+    Ok(match upgrade {
+        Some(sender) => Next::Upgrade(sender),
+        None if goes_on => Next::Request,
+        None => Next::Close,
+    })
+}
+
+/// Has the handler answer, and feeds it the body meanwhile.
+async fn respond<S: Stream>(
+    wire: &mut Wire<S>,
+    request: Request,
+    upload: &mut Option<Upload>,
+) -> io::Result<Response> {
+    let exchange =
+        Exchange { peer: wire.connection.peer().clone(), cx: wire.connection.context().clone() };
+    let http = wire.http.clone();
+    // Inside the guard even when it is called: a handler need not be an async fn.
+    let handling = async { (http.handle)(request, exchange).await };
+    let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind());
+    let handled = loop {
+        let handled = poll_fn(|cx| {
+            if let Poll::Ready(handled) = handling.as_mut().poll(cx) {
+                return Poll::Ready(Some(handled));
+            }
+            // Earlier answers do not wait for this one.
+            match wire.outbox.is_empty() {
+                true => poll_upload(upload, wire, cx).map(|()| None),
+                false => Poll::Ready(None),
+            }
+        });
+        match handled.await {
+            Some(handled) => break handled,
+            None if wire.outbox.is_empty() => future::yield_now().await,
+            None => wire.flush().await?,
+        }
+    };
+    let name = wire.connection.context().name();
+    Ok(match handled {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            let status = match error.status() {
+                status if status.is_client_error() || status.is_server_error() => status,
+                _ => StatusCode::InternalServerError,
+            };
+            match status.is_server_error() {
+                true => error!("{name}: the handler failed: {error}"),
+                false => debug!("{name}: the handler refused: {error}"),
+            }
+            answer::plain(status, "")
+        }
+        Err(panic) => {
+            wire.connection.count_panic();
+            error!("{name}: the handler panicked: {}", panic_message(&*panic));
+            answer::plain(StatusCode::InternalServerError, "")
+        }
+    })
 }
 
 /// Whether the next request is here already, all of it. Asked while draining: if so, it is still

@@ -241,7 +241,7 @@ impl<'a> Fields<'a> {
             ));
         }
         let Target { host, path, asterisk } =
-            Target::of(&self.method, self.target, self.host, self.http_1_0)?;
+            Target::of(self.method, self.target, self.host, self.http_1_0)?;
         let mut canonical = Vec::with_capacity(self.others.len() + path.len() + host.len() + 48);
         write_line(&mut canonical, &[self.method.as_ref(), " ", &path, " HTTP/1.1"]);
         write_line(&mut canonical, &["host: ", host]);

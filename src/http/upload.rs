@@ -1,4 +1,4 @@
-//! A request body on its way in: from the wire, through the unframer, to whoever reads it.
+//! A request body on its way from the wire to whoever reads it.
 
 use std::future::poll_fn;
 use std::io;
@@ -27,16 +27,14 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// A body framed like this, and the end at which it is read. It is an error if it is too long.
     pub(super) fn new(head: &Head, limits: &Limits) -> Result<(Upload, RequestBody), Refusal> {
         let unframer = Unframer::new(head.framing, limits.body_size)?;
         let (intake, body) = body::pipe();
-        let upload =
-            Upload { intake, unframer, continue_first: head.expects_continue, fault: None };
-        Ok((upload, body))
+        let continue_first = head.expects_continue;
+        Ok((Upload { intake, unframer, continue_first, fault: None }, body))
     }
 
-    /// Whether all of it has come.
+    /// Whether the whole body has arrived.
     pub(super) fn is_done(&self) -> bool {
         self.unframer.is_done()
     }
@@ -73,7 +71,7 @@ impl Upload {
         self.unframer.is_done() || little || !self.intake.is_abandoned()
     }
 
-    /// Reads what is left of the request's body, if it is little. False: the connection must close.
+    /// Reads what is left of the body, if it is little. False: the connection must close.
     pub(super) async fn finish<S: Stream>(&mut self, wire: &mut Wire<S>) -> io::Result<bool> {
         let mut spare = SPARE;
         loop {

@@ -23,8 +23,12 @@ pub(super) const READ: usize = 16 * 1024;
 /// How much of an answer is gathered before it is written.
 pub(super) const WRITE: usize = 32 * 1024;
 
-/// How much is read, while draining, to see whether one more request has arrived.
-const LAST_LOOK: usize = 64 * 1024;
+/// How much is read, while draining, to see whether one more request has arrived: about what the
+/// system holds for a socket by default (tcp_rmem in tcp(7)).
+const LAST_LOOK: usize = 128 * 1024;
+
+/// How many requests a connection may add to its pipeline while draining.
+const MAX_LOOKS: u32 = 64;
 
 /// Empty lines that may stand in front of a request.
 const MAX_EMPTY_LINES: usize = 8;
@@ -51,13 +55,13 @@ pub(super) struct Wire<S> {
     pub(super) outbox: Vec<u8>,
     /// Requests received.
     requests: u64,
-    /// Answers in the outbox that are complete.
-    answered: u64,
+    /// Where answers end in the outbox.
+    ends: Vec<usize>,
     waiting: Option<Waiting>,
     /// Empty lines skipped since the last request.
     empty_lines: usize,
-    /// Whether the last look was taken.
-    looked: bool,
+    /// Looks for one more request that may still be taken while draining.
+    looks_left: u32,
     pub(super) http: Rc<Http>,
 }
 
@@ -69,10 +73,10 @@ impl<S: Stream> Wire<S> {
             inbox: Vec::new(),
             outbox: Vec::new(),
             requests: 0,
-            answered: 0,
+            ends: Vec::new(),
             waiting: None,
             empty_lines: 0,
-            looked: false,
+            looks_left: MAX_LOOKS,
             http,
         };
         wire.connection.set_state(State::New, Some(wire.http.limits.idle));
@@ -83,6 +87,7 @@ impl<S: Stream> Wire<S> {
     pub(super) fn rest(&mut self) {
         self.inbox = Vec::new();
         self.outbox = Vec::new();
+        self.ends = Vec::new();
         self.connection.set_state(State::Idle, Some(self.http.limits.idle));
     }
 
@@ -114,13 +119,15 @@ impl<S: Stream> Wire<S> {
         Poll::Ready(Ok(amount))
     }
 
-    /// Reads what has arrived already, once while draining: what comes later has come too late.
+    /// Reads what has arrived already: asked while draining, before an answer says `close`. A client
+    /// that always has one more request in the pipeline is not served to the deadline.
     pub(super) async fn last_look(&mut self) {
-        if std::mem::replace(&mut self.looked, true) {
+        let Some(left) = self.looks_left.checked_sub(1) else {
             return;
-        }
+        };
+        self.looks_left = left;
         poll_fn(|cx| {
-            while self.inbox.len() < LAST_LOOK {
+            while self.inbox.len() <= LAST_LOOK {
                 if !matches!(self.poll_fill(cx), Poll::Ready(Ok(1..))) {
                     break;
                 }
@@ -202,9 +209,12 @@ impl<S: Stream> Wire<S> {
         Poll::Ready(Ok(amount))
     }
 
-    /// Counts one answer as complete, once what is in the outbox is written.
+    /// Says that an answer is complete; it counts once all of it is written.
     pub(super) fn complete_answer(&mut self) {
-        self.answered += 1;
+        match self.outbox.len() {
+            0 => self.connection.count_request(),
+            end => self.ends.push(end),
+        }
     }
 
     /// Writes all of the outbox. Ready with an error if the client takes nothing for too long.
@@ -227,11 +237,10 @@ impl<S: Stream> Wire<S> {
                 }
             })
             .await?;
+            let answered = self.ends.iter().take_while(|end| **end <= written).count();
+            self.ends.drain(..answered).for_each(|_| self.connection.count_request());
         }
         self.outbox.clear();
-        for _ in 0..std::mem::take(&mut self.answered) {
-            self.connection.count_request();
-        }
         Ok(())
     }
 

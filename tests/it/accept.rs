@@ -181,6 +181,17 @@ fn the_accept_queue_is_emptied_before_the_listener_closes() {
 }
 
 #[test]
+fn at_the_limit_the_accept_queue_is_emptied_all_the_same() {
+    let (bench, network) = limited_echo(1);
+    let clients: Vec<_> = (0..3).map(|_| network.connect().unwrap()).collect();
+    assert!(echoes(&bench, &clients[0]));
+    clients[1].send(b"x");
+    bench.signal(Signal::Term);
+    assert!(!network.is_open());
+    assert_eq!(clients[1].received(), b"x");
+}
+
+#[test]
 fn nothing_is_accepted_after_the_drain_began() {
     let (bench, network) = echo();
     bench.signal(Signal::Term);

@@ -162,6 +162,30 @@ fn pipelined_requests_that_have_arrived_are_answered_and_only_the_last_says_clos
 }
 
 #[test]
+fn a_large_pipelined_request_that_has_arrived_is_answered_too() {
+    let (bench, network) = serve();
+    let client = bench.connect(&network, SLOW);
+    // More than one read brings.
+    let head = "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 50000\r\n\r\n";
+    client.send(&[head.as_bytes(), &[b'x'; 50_000], GET].concat());
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_secs(4));
+    let answers = text(&client);
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 3);
+    assert_eq!(answers.matches("connection: close").count(), 1);
+}
+
+#[test]
+fn an_answer_counts_once_it_is_written_whatever_becomes_of_the_one_behind_it() {
+    let (bench, network) = serve();
+    let client = bench.connect(&network, &[GET, BIG].concat());
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_secs(10));
+    assert!(text(&client).starts_with("HTTP/1.1 200"));
+    assert_eq!(bench.report().service("web").unwrap().counts.requests, 1);
+}
+
+#[test]
 fn a_pipelined_request_that_has_arrived_in_part_is_not_waited_for() {
     let (bench, network) = serve();
     let client = bench.connect(&network, SLOW);

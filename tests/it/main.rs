@@ -24,6 +24,7 @@ mod harness;
 mod hyper;
 #[cfg(feature = "http")]
 mod limits;
+mod promises;
 mod readme;
 mod supervisor;
 mod tcp;

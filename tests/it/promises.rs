@@ -1,0 +1,55 @@
+//! The README's promises: each is shown by tests and benchmarks that exist.
+
+use std::path::Path;
+
+/// A promise and the backticked names behind it.
+type Promise = (String, Vec<String>);
+
+/// The rows of the table under "## Promises".
+fn promises() -> Vec<Promise> {
+    let section =
+        include_str!("../../README.md").split("\n## ").find(|s| s.starts_with("Promises"));
+    let rows = section.expect("a section of promises").lines().filter(|line| line.starts_with('|'));
+    let promise = |row: &str| {
+        let (promise, shown_by) = row.trim_matches('|').split_once('|').expect("two columns");
+        let names = shown_by.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        (promise.trim().to_owned(), names)
+    };
+    rows.skip(2).map(promise).collect()
+}
+
+/// What is wrong with `file: test`, or `file`, if anything is.
+fn fault(name: &str) -> Option<String> {
+    let (file, test) =
+        name.split_once(": ").map_or((name, None), |(file, test)| (file, Some(test)));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let Ok(text) = std::fs::read_to_string(path) else {
+        return Some(format!("there is no {file}"));
+    };
+    // What comes after each `#[test]`, up to the function's name.
+    let mut tests = text.split("#[test]").skip(1).filter_map(|test| test.split("fn ").nth(1));
+    let mut declared = |test: &str| tests.any(|found| found.starts_with(&format!("{test}()")));
+    match test {
+        Some(test) if !declared(test) => Some(format!("{file} has no test {test}")),
+        _ => None,
+    }
+}
+
+#[test]
+fn every_promise_is_shown_by_tests_and_benchmarks_that_exist() {
+    let promises = promises();
+    assert!(promises.len() > 5, "the table was not found: {promises:?}");
+    for (promise, names) in promises {
+        assert!(!names.is_empty(), "nothing shows that {promise}");
+        let faults: Vec<String> = names.iter().filter_map(|name| fault(name)).collect();
+        assert!(faults.is_empty(), "{promise}: {faults:?}");
+    }
+}
+
+#[test]
+fn a_test_that_does_not_exist_is_noticed() {
+    assert_eq!(fault("tests/it/promises.rs: a_test_that_does_not_exist_is_noticed"), None);
+    assert!(fault("tests/it/promises.rs: promises").is_some(), "not a test: it is above them all");
+    assert!(fault("tests/it/promises.rs: no_such").is_some());
+    assert!(fault("benches/no_such.py").is_some());
+}

@@ -1,0 +1,251 @@
+//! A client: it sends what its plan says, when it says so, and notes what comes back.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use adieu::Stream;
+use adieu::testing::MemoryStream;
+use async_channel::{Receiver, Sender};
+use futures_lite::{AsyncRead, future};
+
+use crate::answers::{self, content};
+use crate::plan::{BodyPlan, ClientPlan, RequestPlan, Then};
+use crate::world::{Asked, World};
+
+/// What is asked of the handler, and the seed of the bodies: client and request.
+pub fn id(client: usize, request: usize) -> String {
+    format!("{client}/{request}")
+}
+
+/// The length of the head, and all bytes.
+fn encode(client: usize, number: usize, request: &RequestPlan) -> (usize, Vec<u8>) {
+    let id = id(client, number);
+    let method = if matches!(request.body, BodyPlan::None) { "GET" } else { "POST" };
+    let mut bytes = format!("{method} /{id} HTTP/1.1\r\nHost: sim\r\n");
+    bytes += &format!("X-Padding: {}\r\n", ".".repeat(request.padding));
+    match request.body {
+        BodyPlan::None => {}
+        BodyPlan::Length(len) => bytes += &format!("Content-Length: {len}\r\n"),
+        BodyPlan::Chunked(..) => bytes += "Transfer-Encoding: chunked\r\n",
+    }
+    if request.expects_continue {
+        bytes += "Expect: 100-continue\r\n";
+    }
+    if request.asks_close {
+        bytes += "Connection: close\r\n";
+    } else if matches!(request.handling.then, Then::Upgrade { .. }) {
+        bytes += "Connection: upgrade\r\nUpgrade: echo\r\n";
+    }
+    bytes += "\r\n";
+    let head = bytes.len();
+    let mut bytes = bytes.into_bytes();
+    match request.body {
+        BodyPlan::None => {}
+        BodyPlan::Length(len) => bytes.extend(content(&id, len)),
+        BodyPlan::Chunked(len, size) => {
+            for chunk in content(&id, len).chunks(size) {
+                bytes.extend(format!("{:x}\r\n", chunk.len()).bytes());
+                bytes.extend(chunk);
+                bytes.extend(b"\r\n");
+            }
+            bytes.extend(b"0\r\n\r\n");
+        }
+    }
+    (head, bytes)
+}
+
+struct Client {
+    world: Rc<World>,
+    number: usize,
+    stream: RefCell<MemoryStream>,
+    /// What has come and is not a whole answer yet.
+    inbox: RefCell<Vec<u8>>,
+    upgraded: Cell<bool>,
+}
+
+/// The whole life of one client.
+pub async fn live(world: Rc<World>, number: usize) {
+    let plan = &world.plan.clients[number];
+    world.sleep(plan.arrives).await;
+    let served = &world.served[plan.service];
+    let Ok(stream) = served.network.connect_with_capacity(plan.capacity) else {
+        world.tell(format_args!("client {number}: refused"));
+        return;
+    };
+    let peer = served.connected.get() + 1;
+    served.connected.set(peer);
+    world.seen[number].borrow_mut().peer = Some(peer);
+    world.tell(format_args!("client {number}: connects to {}, as its {peer}", plan.service));
+    let client = Client {
+        world: world.clone(),
+        number,
+        stream: RefCell::new(stream),
+        inbox: RefCell::default(),
+        upgraded: Cell::default(),
+    };
+    let (answered, answers) = async_channel::unbounded();
+    let talk = async {
+        future::zip(client.send(plan, answers), client.receive(plan, answered)).await;
+    };
+    let patience = async {
+        match plan.vanishes {
+            Some(after) => world.sleep(after).await,
+            None => std::future::pending().await,
+        }
+    };
+    future::or(talk, patience).await;
+    client.leave();
+}
+
+impl Client {
+    async fn send(&self, plan: &ClientPlan, answers: Receiver<()>) {
+        for (number, request) in plan.requests.iter().enumerate() {
+            self.world.seen[self.number].borrow_mut().requests.push(Asked::default());
+            if plan.waits && number > 0 && answers.recv().await.is_err() {
+                return;
+            }
+            if self.send_request(plan, number, request).await.is_none() {
+                return self.half_close(plan);
+            }
+        }
+        let last = plan.requests.last().map(|request| &request.handling.then);
+        if matches!(last, Some(Then::Upgrade { .. })) {
+            if plan.waits && answers.recv().await.is_err() {
+                return;
+            }
+            for (rest, len) in &plan.raw {
+                self.world.sleep(*rest).await;
+                let bytes = content("raw", *len);
+                if !self.put(plan, &bytes) {
+                    return;
+                }
+                self.world.seen[self.number].borrow_mut().raw_sent.extend(bytes);
+            }
+        }
+        self.half_close(plan);
+    }
+
+    fn half_close(&self, plan: &ClientPlan) {
+        if plan.half_closes && !self.stream.borrow().is_gone() {
+            self.world.tell(format_args!("client {}: half-closes", self.number));
+            self.world.seen[self.number].borrow_mut().half_closed = true;
+            // It is in memory, and cannot fail.
+            let _ = self.stream.borrow().half_close();
+        }
+    }
+
+    /// `None` if not all of it was sent.
+    async fn send_request(
+        &self,
+        plan: &ClientPlan,
+        number: usize,
+        request: &RequestPlan,
+    ) -> Option<()> {
+        let (head, bytes) = encode(self.number, number, request);
+        let mut sent = 0;
+        for (part, (rest, _)) in request.parts.iter().enumerate() {
+            let end = match request.parts.get(part + 1) {
+                Some((_, upto)) => (upto * bytes.len() as f64) as usize,
+                None if request.stops => return None,
+                None => bytes.len(),
+            };
+            if !rest.is_zero() {
+                self.world.sleep(*rest).await;
+            }
+            if end <= sent {
+                continue;
+            }
+            if !self.put(plan, &bytes[sent..end]) {
+                return None;
+            }
+            sent = end;
+            let stamp = self.world.stamp();
+            let asked = &mut self.world.seen[self.number].borrow_mut().requests[number];
+            asked.first.get_or_insert(stamp);
+            if sent >= head {
+                asked.head.get_or_insert(stamp);
+            }
+            if sent == bytes.len() {
+                asked.last = Some(stamp);
+            }
+        }
+        Some(())
+    }
+
+    /// Sends, if there is anybody left to send to.
+    fn put(&self, plan: &ClientPlan, bytes: &[u8]) -> bool {
+        let stream = self.stream.borrow();
+        if stream.is_gone() || stream.is_closed() && !plan.rude {
+            return false;
+        }
+        self.world.tell(format_args!("client {}: sends {} bytes", self.number, bytes.len()));
+        stream.send(bytes);
+        true
+    }
+
+    async fn receive(&self, plan: &ClientPlan, answered: Sender<()>) {
+        let (most, rest) = plan.reads;
+        let mut buffer = vec![0; most];
+        loop {
+            let read =
+                poll_fn(|cx| Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut buffer));
+            match read.await {
+                Ok(0) => break,
+                Ok(amount) => self.take_in(&buffer[..amount], &answered),
+                Err(_) => {
+                    self.world.seen[self.number].borrow_mut().reset = true;
+                    break;
+                }
+            }
+            if !rest.is_zero() {
+                self.world.sleep(rest).await;
+            }
+        }
+        let stamp = self.world.tell(format_args!("client {}: sees the end", self.number));
+        self.world.seen[self.number].borrow_mut().ended = Some(stamp);
+    }
+
+    fn take_in(&self, bytes: &[u8], answered: &Sender<()>) {
+        let mut inbox = self.inbox.borrow_mut();
+        inbox.extend(bytes);
+        let mut seen = self.world.seen[self.number].borrow_mut();
+        while !self.upgraded.get() {
+            match answers::take(&mut inbox) {
+                Ok(Some(answer)) if answer.status == 100 => {}
+                Ok(Some(answer)) => {
+                    let close = if answer.close { ", close" } else { "" };
+                    let (number, status) = (self.number, answer.status);
+                    let line = format_args!("client {number}: is answered {status}{close}");
+                    let stamp = self.world.tell(line);
+                    self.upgraded.set(answer.status == 101);
+                    seen.answers.push((answer, stamp));
+                    // Unbounded; nobody may be listening any more.
+                    let _ = answered.try_send(());
+                }
+                Ok(None) => break,
+                Err(fault) => {
+                    self.world.violation(format_args!("client {}: {fault}", self.number));
+                    inbox.clear();
+                    break;
+                }
+            }
+        }
+        if self.upgraded.get() {
+            seen.raw_received.append(&mut inbox);
+        }
+    }
+
+    /// Takes what is there still, and goes.
+    fn leave(self) {
+        let rest = self.stream.borrow().received();
+        self.take_in(&rest, &async_channel::unbounded().0);
+        let mut seen = self.world.seen[self.number].borrow_mut();
+        seen.partial = !self.inbox.borrow().is_empty();
+        if seen.ended.is_none() {
+            seen.vanished = true;
+            self.world.tell(format_args!("client {}: vanishes", self.number));
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The invariants of a whole run: no request lost, no answer mixed up, a report that tells the truth.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use adieu::{Cause, Outcome, Peer, Report};
+
+use crate::answers::{Answer, content};
+use crate::client::id;
+use crate::net::look;
+use crate::plan::{BodyPlan, ClientPlan, RequestPlan, ServicePlan, Then};
+use crate::world::{Asked, Seen, Stamp, World};
+
+/// The least that half a head is given, and a connection that lingers.
+const HEAD_GRACE: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_millis(100);
+/// An idle limit beyond this is never reached before the drain.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub fn judge(world: &World, report: &Report) {
+    for (number, plan) in world.plan.clients.iter().enumerate() {
+        let seen = &world.seen[number].borrow();
+        let case = Case { world, report, number, plan, seen, ended_draining: Cell::default() };
+        if let Err(violation) = case.judge() {
+            world.violation(format_args!("client {number}: {violation}"));
+        }
+    }
+    for number in 0..world.served.len() {
+        if let Err(violation) = judge_service(world, report, number) {
+            world.violation(format_args!("service {number}: {violation}"));
+        }
+    }
+    if report.took > world.plan.grace {
+        world.violation(format_args!("it took {:?}", report.took));
+    }
+    let all_well = report.stragglers.is_empty()
+        && report.aborted.is_none()
+        && !report.services.iter().any(|service| service.outcome.is_failure());
+    if report.is_graceful() != all_well || report.cause == Cause::AllFinished {
+        world.violation(format_args!("the report is wrong: {report}"));
+    }
+}
+
+/// One client's connection and what became of it.
+struct Case<'a> {
+    world: &'a World,
+    report: &'a Report,
+    number: usize,
+    plan: &'a ClientPlan,
+    seen: &'a Seen,
+    /// The server's end was dropped in the drain.
+    ended_draining: Cell<bool>,
+}
+
+impl Case<'_> {
+    fn judge(&self) -> Result<(), String> {
+        let Some(peer) = self.seen.peer else {
+            return Ok(()); // refused
+        };
+        let Some(end) = self.world.served[self.plan.service].ends.borrow().get(peer - 1).cloned()
+        else {
+            return match service_is_lost(self.report, self.plan.service) {
+                true => Ok(()),
+                false => Err("lost in the accept queue".to_owned()),
+            };
+        };
+        self.ended_draining.set(look(&end).dropped_draining);
+        for (number, (answer, at)) in self.seen.answers.iter().enumerate() {
+            self.judge_answer(number, answer, *at)
+                .map_err(|fault| format!("answer {number}: {fault}"))?;
+        }
+        if self.seen.vanished || is_named(self.report, self.plan.service, peer) {
+            return Ok(());
+        }
+        if self.seen.reset {
+            let end = look(&end);
+            let lingered = end.half_closed_at.zip(end.dropped_at);
+            let lingered = lingered.is_some_and(|(from, to)| to >= from + LINGER);
+            return match lingered || self.is_polite_upgrade() {
+                true => Ok(()),
+                false => Err("reset".to_owned()),
+            };
+        }
+        if self.seen.partial {
+            return Err("its last answer is cut, and it is not named".to_owned());
+        }
+        self.judge_end()
+    }
+
+    fn judge_answer(&self, number: usize, answer: &Answer, at: Stamp) -> Result<(), String> {
+        let (Some(plan), Some(asked)) =
+            (self.plan.requests.get(number), self.seen.requests.get(number))
+        else {
+            return Err("nobody asked".to_owned());
+        };
+        let Some(first) = asked.first else {
+            return Err("before it was asked".to_owned());
+        };
+        if answer.close && number + 1 < self.seen.answers.len() {
+            return Err("another answer behind a close".to_owned());
+        }
+        let expected = plan.handling.then.status();
+        if asked.handled.is_some() && answer.status == expected {
+            let id = id(self.number, number);
+            let len = match &plan.handling.then {
+                Then::Answer(len) | Then::SayClose(len) => *len,
+                Then::Stream(parts) => parts.iter().map(|(_, len)| len).sum(),
+                _ => return Ok(()),
+            };
+            return match answer.id.as_ref() == Some(&id) && answer.body == content(&id, len) {
+                true => Ok(()),
+                false => Err("it belongs to another request, or its body is wrong".to_owned()),
+            };
+        }
+        let patience = self.limits().0.min(HEAD_GRACE);
+        let in_time = |asked: &Asked| asked.head.is_some_and(|h| h.time < first.time + patience);
+        match answer.status {
+            // The body never came.
+            400 | 408 if asked.handled.is_some() && asked.last.is_none() => Ok(()),
+            408 if !in_time(asked) && at.time >= first.time + patience => Ok(()),
+            status => Err(format!("{status} instead of {expected}")),
+        }
+    }
+
+    /// Why the connection ended after the answers it got: was it owed more?
+    fn judge_end(&self) -> Result<(), String> {
+        let count = self.seen.answers.len();
+        let next = self.seen.requests.get(count);
+        let Some((last, _)) = self.seen.answers.last() else {
+            return self.judge_silent_end(next);
+        };
+        let (plan, asked) = (&self.plan.requests[count - 1], &self.seen.requests[count - 1]);
+        if last.status == 101 {
+            return self.judge_upgrade();
+        }
+        let draining = asked.handled.is_some_and(|handled| handled.draining);
+        if !last.close {
+            return match draining {
+                true => Err("the last answer does not say close".to_owned()),
+                // Its body turned out to be too long to be skipped.
+                false if plan.leaves_body() => Ok(()),
+                false => self.judge_silent_end(next),
+            };
+        }
+        if asked.handled.is_none() || plan.closes_anyway() || self.limits().2 == count as u64 {
+            return Ok(());
+        }
+        let arrived = next.and_then(|next| next.last);
+        match asked.handled {
+            Some(handled) if arrived.is_some_and(|arrived| arrived < handled.at) => {
+                Err(format!("request {count} had arrived, and was dropped"))
+            }
+            _ if draining || asked.last.is_none() => Ok(()),
+            _ => Err("it says close for no reason".to_owned()),
+        }
+    }
+
+    /// The server has closed the connection without another word.
+    fn judge_silent_end(&self, next: Option<&Asked>) -> Result<(), String> {
+        match next.filter(|next| next.first.is_some()) {
+            Some(next) if next.last.is_none() && self.seen.half_closed => Ok(()),
+            Some(_) => Err(format!("request {} is lost", self.seen.answers.len())),
+            None if self.seen.half_closed
+                || self.ended_draining.get()
+                || self.limits().1 < PATIENCE =>
+            {
+                Ok(())
+            }
+            None => Err("closed for no reason".to_owned()),
+        }
+    }
+
+    fn judge_upgrade(&self) -> Result<(), String> {
+        let (sent, received) = (&self.seen.raw_sent, &self.seen.raw_received);
+        match sent.starts_with(received)
+            && (self.is_polite_upgrade() || sent.len() == received.len())
+        {
+            true => Ok(()),
+            false => Err("the echo is not what was sent".to_owned()),
+        }
+    }
+
+    /// It was handed to a handler that lets go of it when the drain begins, whatever has come.
+    fn is_polite_upgrade(&self) -> bool {
+        self.plan.requests.iter().zip(&self.seen.requests).any(|(plan, asked)| {
+            let polite = matches!(plan.handling.then, Then::Upgrade { polite: true });
+            polite && asked.handled.is_some()
+        })
+    }
+
+    /// The time for a head, the time between requests, the number of requests.
+    fn limits(&self) -> (Duration, Duration, u64) {
+        match &self.world.plan.services[self.plan.service] {
+            ServicePlan::Http { limits, .. } => (limits.head_time, limits.idle, limits.requests),
+            _ => unreachable!("clients connect to HTTP services"),
+        }
+    }
+}
+
+impl Then {
+    fn status(&self) -> u16 {
+        match self {
+            Then::Answer(_) | Then::SayClose(_) | Then::Stream(_) => 200,
+            Then::Fail(status) => *status,
+            Then::Panic => 500,
+            Then::Upgrade { .. } => 101,
+            Then::Never => 0,
+        }
+    }
+}
+
+impl RequestPlan {
+    /// The client or the handler asked for it, or a body is in the way.
+    fn closes_anyway(&self) -> bool {
+        self.asks_close || matches!(self.handling.then, Then::SayClose(_)) || self.leaves_body()
+    }
+
+    /// The handler has not read the body.
+    fn leaves_body(&self) -> bool {
+        !self.handling.reads_body && !matches!(self.body, BodyPlan::None)
+    }
+}
+
+fn judge_service(world: &World, report: &Report, number: usize) -> Result<(), String> {
+    let served = &world.served[number];
+    let service = &report.services[number];
+    let counts = &service.counts;
+    let ends = served.ends.borrow();
+    let ends: Vec<_> = ends.iter().map(look).collect();
+    let equal = |what: &str, reported: u64, seen: usize| match reported == seen as u64 {
+        true => Ok(()),
+        false => Err(format!("{what}: the report says {reported}, and it was {seen}")),
+    };
+    if served.network.is_open() || ends.iter().any(|end| !end.dropped) {
+        return Err("a socket is left open".to_owned());
+    }
+    equal("accepted", counts.accepted, ends.len())?;
+    equal("panicked", counts.panicked, served.panics.get() as usize)?;
+    let named = report.stragglers.iter().filter(|left| left.service == service.name);
+    let named = named.filter(|left| left.connection.is_some()).count();
+    equal("cut off", counts.cut_off, named)?;
+    let clients = || {
+        let clients = world.plan.clients.iter().zip(&world.seen);
+        clients.filter(|(plan, _)| plan.service == number).map(|(_, seen)| seen.borrow())
+    };
+    if !clients().any(|seen| seen.reset) {
+        equal("requests", counts.requests, clients().map(|seen| seen.answers.len()).sum())?;
+    }
+    if !clients().any(|seen| seen.answers.iter().any(|(answer, _)| answer.status == 101)) {
+        let ended = counts.drained + counts.closed_idle + counts.cut_off;
+        let seen = ends.iter().filter(|end| end.dropped_draining).count();
+        equal("ended in the drain", ended, seen)?;
+    }
+    let did_work = |seen: &Seen| {
+        let answered = seen.requests.iter().take(seen.answers.len());
+        answered.clone().any(|asked| asked.handled.is_some_and(|handled| handled.draining))
+    };
+    let worked = clients().filter(|seen| did_work(seen)).count() as u64;
+    if counts.drained + counts.cut_off < worked {
+        return Err(format!("{worked} worked in the drain, and the report says {counts:?}"));
+    }
+    judge_outcome(world, report, number)
+}
+
+/// Whether a service of another kind ended as it should have.
+fn judge_outcome(world: &World, report: &Report, number: usize) -> Result<(), String> {
+    let outcome = &report.services[number].outcome;
+    let in_time = report.aborted.is_none();
+    let right = match &world.plan.services[number] {
+        ServicePlan::Stuck => matches!(outcome, Outcome::CutOff),
+        ServicePlan::Told(takes) | ServicePlan::Spawns(takes) if in_time => {
+            matches!(outcome, Outcome::Finished) || *takes >= world.plan.grace
+        }
+        _ => true,
+    };
+    let named = report.stragglers.iter().any(|left| left.service == report.services[number].name);
+    match right && named == matches!(outcome, Outcome::CutOff) || outcome.is_failure() {
+        true => Ok(()),
+        false => Err(format!("it {outcome}")),
+    }
+}
+
+fn is_named(report: &Report, service: usize, peer: usize) -> bool {
+    report.stragglers.iter().any(|left| {
+        let connection = left.connection.as_ref().map(|connection| &connection.peer);
+        left.service == service.to_string() && connection == Some(&Peer::Memory(peer as u64))
+    })
+}
+
+/// The service failed, or was itself cut off: whoever waited in its accept queue went with it.
+fn service_is_lost(report: &Report, service: usize) -> bool {
+    let itself =
+        |left: &adieu::Straggler| left.service == service.to_string() && left.connection.is_none();
+    report.services[service].outcome.is_failure() || report.stragglers.iter().any(itself)
+}

@@ -1,0 +1,124 @@
+//! Simulation: thousands of runs that cannot happen twice, each decided by its seed.
+//!
+//! A seed decides the services, their clients, what handlers do, how every read and write is split,
+//! what fails, and when shutdown begins (`plan.rs`, `net.rs`). One executor, a manual clock that jumps
+//! from one sleep to the next, and an in-memory network make of it one run (`run.rs`). What clients
+//! and handlers see is noted (`world.rs`, `client.rs`, `server.rs`) and judged, at every instant
+//! (`watch.rs`) and at the end (`judge.rs`).
+//!
+//! ```text
+//! cargo test --test sim                        2,000 seeds
+//! cargo test --test sim -- --seeds 100000      more of them
+//! cargo test --test sim -- --seed 42           one, with its plan and its story
+//! ```
+
+mod answers;
+mod client;
+mod judge;
+mod net;
+mod plan;
+mod run;
+mod server;
+mod watch;
+mod world;
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+/// The one test, as far as `cargo test` is concerned.
+const NAME: &str = "simulation";
+
+/// Every so many seeds one is run twice, and must be the same.
+const TWICE: u64 = 50;
+
+/// After so many failures there is nothing more to learn.
+const ENOUGH: u64 = 10;
+
+fn main() -> ExitCode {
+    let mut seeds = 2_000;
+    let mut one = None;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut number = || arguments.next().and_then(|value| value.parse().ok());
+        match (argument.as_str(), &mut seeds) {
+            ("--seeds", seeds) => match number() {
+                Some(number) => *seeds = number,
+                None => return usage(),
+            },
+            ("--seed", _) => match number() {
+                Some(number) => one = Some(number),
+                None => return usage(),
+            },
+            ("--list", _) => {
+                println!("{NAME}: test");
+                return ExitCode::SUCCESS;
+            }
+            // A filter for other tests, or an option of the usual harness.
+            (filter, seeds) if !filter.starts_with('-') && !NAME.contains(filter) => *seeds = 0,
+            _ => {}
+        }
+    }
+    // Panics are part of the plan.
+    std::panic::set_hook(Box::new(|panic| {
+        if panic.payload().downcast_ref() != Some(&"simulated panic") {
+            eprintln!("{panic}");
+        }
+    }));
+    let failed = match one {
+        Some(seed) => u64::from(!holds(seed, true)),
+        None => many(seeds),
+    };
+    ExitCode::from(u8::from(failed > 0))
+}
+
+fn usage() -> ExitCode {
+    eprintln!("usage: cargo test --test sim -- [--seeds NUMBER | --seed SEED]");
+    ExitCode::from(2)
+}
+
+/// Runs the seeds from 0 on all cores, and tells how many failed.
+fn many(seeds: u64) -> u64 {
+    let began = Instant::now();
+    let (next, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let work = || {
+        while failed.load(Ordering::Relaxed) < ENOUGH {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                break;
+            }
+            if !holds(seed, false) {
+                failed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let failed = failed.into_inner();
+    let passed = next.into_inner().min(seeds) - failed;
+    println!("{NAME}: {seeds} seeds in {:.1} s", began.elapsed().as_secs_f64());
+    println!("{passed} passed, {failed} failed");
+    failed
+}
+
+/// Whether all invariants hold for this seed; if not, what to run to see it.
+fn holds(seed: u64, verbose: bool) -> bool {
+    let result = std::panic::catch_unwind(|| {
+        let outcome = run::run(seed, verbose);
+        let mut violations = outcome.violations;
+        if seed % TWICE == 0 && run::run(seed, false).hash != outcome.hash {
+            violations.push("a second run of this seed went differently".to_owned());
+        }
+        violations
+    });
+    let violations = result.unwrap_or_else(|_| vec!["it panicked".to_owned()]);
+    if !violations.is_empty() {
+        let violations = violations.join("\n  ");
+        println!("seed {seed}:\n  {violations}\n  cargo test --test sim -- --seed {seed}");
+    }
+    violations.is_empty()
+}

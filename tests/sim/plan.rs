@@ -1,0 +1,264 @@
+//! What a seed decides: the services, their clients, and what befalls them when.
+
+use std::time::Duration;
+
+use adieu::Signal;
+use adieu::http::Limits;
+use fastrand::Rng;
+
+/// Everything that happens in one run, except for how reads and writes are split (`net.rs`).
+#[derive(Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub grace: Duration,
+    pub services: Vec<ServicePlan>,
+    pub clients: Vec<ClientPlan>,
+    pub events: Vec<(Duration, Event)>,
+}
+
+#[derive(Debug)]
+pub enum ServicePlan {
+    Http {
+        max_connections: usize,
+        limits: Limits,
+    },
+    /// Is told, and then takes so long to end.
+    Told(Duration),
+    Stuck,
+    Fails(Duration),
+    Panics(Duration),
+    Returns(Duration),
+    /// Returns at once, but has spawned a task that is told, and then takes so long to end.
+    Spawns(Duration),
+}
+
+#[derive(Debug)]
+pub enum Event {
+    Signal(Signal),
+    Trigger,
+    /// One accept(2) of this service fails with this error.
+    Accept(usize, i32),
+    /// For so long, every accept(2) of this service fails for want of descriptors.
+    Starve(usize, Duration),
+}
+
+#[derive(Debug)]
+pub struct ClientPlan {
+    pub service: usize,
+    pub arrives: Duration,
+    /// How many bytes fit into each direction of the connection.
+    pub capacity: usize,
+    /// How much it reads at once, and how long it rests after that.
+    pub reads: (usize, Duration),
+    /// Whether it sends a request only after the answer to the one before.
+    pub waits: bool,
+    /// Whether it goes on sending after the server has half-closed.
+    pub rude: bool,
+    pub requests: Vec<RequestPlan>,
+    /// What it sends after an upgrade.
+    pub raw: Vec<(Duration, usize)>,
+    pub half_closes: bool,
+    pub vanishes: Option<Duration>,
+}
+
+#[derive(Debug)]
+pub struct RequestPlan {
+    pub body: BodyPlan,
+    pub padding: usize,
+    pub expects_continue: bool,
+    pub asks_close: bool,
+    /// Where the bytes are split, as fractions of the whole, and how long the client rests before each part.
+    pub parts: Vec<(Duration, f64)>,
+    /// The last part is never sent.
+    pub stops: bool,
+    pub handling: Handling,
+}
+
+#[derive(Debug)]
+pub enum BodyPlan {
+    None,
+    Length(usize),
+    /// So many bytes, in chunks of so many.
+    Chunked(usize, usize),
+}
+
+/// What the handler does with a request.
+#[derive(Debug)]
+pub struct Handling {
+    pub reads_body: bool,
+    pub takes: Duration,
+    pub then: Then,
+}
+
+#[derive(Debug)]
+pub enum Then {
+    Answer(usize),
+    SayClose(usize),
+    /// A body of unknown length, in parts that take time.
+    Stream(Vec<(Duration, usize)>),
+    Fail(u16),
+    Panic,
+    Never,
+    /// Echoes what comes, until the client ends it or, if polite, until the drain begins.
+    Upgrade {
+        polite: bool,
+    },
+}
+
+/// Few different lengths of time, so that things often happen at the same instant.
+fn moment(rng: &mut Rng) -> Duration {
+    const MILLIS: [u64; 12] = [0, 1, 10, 20, 50, 100, 200, 500, 1000, 1500, 2000, 3000];
+    Duration::from_millis(MILLIS[rng.usize(..MILLIS.len())])
+}
+
+/// Mostly no time at all.
+fn rest(rng: &mut Rng) -> Duration {
+    if one_in(rng, 4) { moment(rng) } else { Duration::ZERO }
+}
+
+fn one_in(rng: &mut Rng, many: usize) -> bool {
+    rng.usize(..many) == 0
+}
+
+fn several<T>(rng: &mut Rng, most: usize, mut one: impl FnMut(&mut Rng) -> T) -> Vec<T> {
+    let count = rng.usize(1..=most);
+    (0..count).map(|_| one(rng)).collect()
+}
+
+/// Small, or large enough to be more than one read or write.
+fn size(rng: &mut Rng) -> usize {
+    match rng.usize(..8) {
+        0 => rng.usize(..100_000),
+        1 | 2 => rng.usize(..5_000),
+        _ => rng.usize(..100),
+    }
+}
+
+impl Plan {
+    pub fn new(seed: u64) -> Plan {
+        let rng = &mut Rng::with_seed(seed);
+        let mut services = several(rng, 4, service);
+        let is_http = |service: &ServicePlan| matches!(service, ServicePlan::Http { .. });
+        if !services.iter().any(is_http) {
+            services.push(http(rng));
+        }
+        let served: Vec<usize> = (0..services.len()).filter(|&i| is_http(&services[i])).collect();
+        let clients = several(rng, 12, |rng| {
+            let service = served[rng.usize(..served.len())];
+            client(rng, service)
+        });
+        let mut events = vec![(moment(rng), cause(rng))];
+        if one_in(rng, 6) {
+            events.push((moment(rng), cause(rng)));
+        }
+        if one_in(rng, 3) {
+            events.extend(several(rng, 3, |rng| (moment(rng), trouble(rng, &served))));
+        }
+        events.sort_by_key(|(at, _)| *at);
+        let grace = [0, 1_000, 3_000, 10_000, 10_000][rng.usize(..5)];
+        Plan { seed, grace: Duration::from_millis(grace), services, clients, events }
+    }
+}
+
+fn service(rng: &mut Rng) -> ServicePlan {
+    match rng.usize(..20) {
+        0 => ServicePlan::Stuck,
+        1 => ServicePlan::Fails(moment(rng)),
+        2 => ServicePlan::Panics(moment(rng)),
+        3 => ServicePlan::Returns(moment(rng)),
+        4 | 5 => ServicePlan::Told(moment(rng)),
+        6 => ServicePlan::Spawns(moment(rng)),
+        _ => http(rng),
+    }
+}
+
+fn http(rng: &mut Rng) -> ServicePlan {
+    let mut limits = Limits::default();
+    if one_in(rng, 4) {
+        limits.idle = Duration::from_secs(1);
+    }
+    if one_in(rng, 6) {
+        limits.head_time = Duration::from_secs(1);
+    }
+    if one_in(rng, 4) {
+        limits.requests = rng.u64(1..4);
+    }
+    let max_connections = if one_in(rng, 5) { rng.usize(1..4) } else { 1000 };
+    ServicePlan::Http { max_connections, limits }
+}
+
+fn cause(rng: &mut Rng) -> Event {
+    match rng.usize(..5) {
+        0 => Event::Trigger,
+        1 => Event::Signal(Signal::Int),
+        _ => Event::Signal(Signal::Term),
+    }
+}
+
+fn trouble(rng: &mut Rng, served: &[usize]) -> Event {
+    let service = served[rng.usize(..served.len())];
+    match rng.usize(..12) {
+        0 => Event::Accept(service, libc::EBADF),
+        1..4 => Event::Accept(service, libc::EMFILE),
+        4..6 => Event::Accept(service, libc::ECONNABORTED),
+        _ => Event::Starve(service, moment(rng)),
+    }
+}
+
+fn client(rng: &mut Rng, service: usize) -> ClientPlan {
+    let mut requests = match one_in(rng, 8) {
+        true => Vec::new(),
+        false => several(rng, 5, request),
+    };
+    // Nothing but raw bytes can come after an upgrade, and after a part that never comes nothing at all.
+    let is_last = |request: &RequestPlan| {
+        request.stops || matches!(request.handling.then, Then::Upgrade { .. })
+    };
+    if let Some(last) = requests.iter().position(is_last) {
+        requests.truncate(last + 1);
+    }
+    let slow = one_in(rng, 4);
+    ClientPlan {
+        service,
+        arrives: moment(rng),
+        capacity: if slow { rng.usize(100..5_000) } else { 64 * 1024 },
+        reads: match slow {
+            true => (rng.usize(200..20_000), Duration::from_millis(rng.u64(..100))),
+            false => (64 * 1024, Duration::ZERO),
+        },
+        waits: rng.bool(),
+        rude: one_in(rng, 4),
+        requests,
+        raw: several(rng, 4, |rng| (rest(rng), rng.usize(1..3_000))),
+        half_closes: one_in(rng, 5),
+        vanishes: one_in(rng, 6).then(|| moment(rng)),
+    }
+}
+
+fn request(rng: &mut Rng) -> RequestPlan {
+    let body = match rng.usize(..6) {
+        0 | 1 => BodyPlan::Length(size(rng)),
+        2 => BodyPlan::Chunked(size(rng), rng.usize(100..10_000)),
+        _ => BodyPlan::None,
+    };
+    let then = match rng.usize(..24) {
+        0 => Then::SayClose(size(rng)),
+        1..4 => Then::Stream(several(rng, 4, |rng| (rest(rng), size(rng).max(1)))),
+        4 => Then::Fail(rng.u16(400..405)),
+        5 => Then::Panic,
+        6 => Then::Never,
+        7 if matches!(body, BodyPlan::None) => Then::Upgrade { polite: rng.bool() },
+        _ => Then::Answer(size(rng)),
+    };
+    let mut parts = several(rng, 4, |rng| (rest(rng), rng.f64()));
+    parts.sort_by(|(_, one), (_, other)| one.total_cmp(other));
+    RequestPlan {
+        expects_continue: !matches!(body, BodyPlan::None) && one_in(rng, 6),
+        body,
+        padding: rng.usize(..200),
+        asks_close: one_in(rng, 12) && !matches!(then, Then::Upgrade { .. }),
+        stops: one_in(rng, 12),
+        parts,
+        handling: Handling { reads_body: !one_in(rng, 5), takes: rest(rng), then },
+    }
+}

@@ -1,0 +1,112 @@
+//! One run: a seed, one executor, and the time that jumps from one sleep to the next.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use adieu::testing::memory;
+use adieu::{Report, Signal, Supervisor, Trigger};
+use async_channel::Sender;
+use futures_lite::future;
+use smol::LocalExecutor;
+
+use crate::plan::{Event, Plan};
+use crate::server::Simulated;
+use crate::watch::Watch;
+use crate::world::World;
+use crate::{client, judge};
+
+/// More turns of the executor than this at one instant, or more instants, are a loop without end.
+const TURNS: usize = 100_000;
+const INSTANTS: usize = 20_000;
+
+/// What a seed has come to.
+pub struct Outcome {
+    pub violations: Vec<String>,
+    pub hash: u64,
+}
+
+/// Runs one seed, and tells its story if `verbose`.
+pub fn run(seed: u64, verbose: bool) -> Outcome {
+    let plan = Plan::new(seed);
+    if verbose {
+        println!("{plan:#?}");
+    }
+    let (listeners, networks): (Vec<_>, Vec<_>) = plan.services.iter().map(|_| memory()).unzip();
+    let world = Rc::new(World::new(plan, networks, verbose));
+    let executor = LocalExecutor::new();
+    let report = stage(&world, listeners, &executor);
+    if let Some(report) = report {
+        if verbose {
+            println!("{report}");
+        }
+        judge::judge(&world, &report);
+    }
+    drop(executor);
+    if Rc::strong_count(&world) > 1 {
+        world.violation(format_args!("something is left of a handler, a service or a client"));
+    }
+    Outcome { violations: world.violations(), hash: world.hash() }
+}
+
+fn stage(
+    world: &Rc<World>,
+    listeners: Vec<adieu::testing::MemoryListener>,
+    executor: &LocalExecutor<'static>,
+) -> Option<Report> {
+    let (signals, received) = async_channel::unbounded();
+    let mut supervisor = Supervisor::new().clock(world.clock.clone()).grace(world.plan.grace);
+    for (number, listener) in listeners.into_iter().enumerate() {
+        let service = Simulated { world: world.clone(), number, listener };
+        supervisor = supervisor.service(&number.to_string(), service);
+    }
+    let trigger = supervisor.trigger();
+    let run = executor.spawn(supervisor.run(received));
+    for number in 0..world.plan.clients.len() {
+        executor.spawn(client::live(world.clone(), number)).detach();
+    }
+    executor.spawn(befall(world.clone(), signals, trigger)).detach();
+    let mut watch = Watch::default();
+    for _ in 0..INSTANTS {
+        if !(0..TURNS).any(|_| !executor.try_tick()) {
+            world.violation(format_args!("something goes on for ever at one instant"));
+            break;
+        }
+        watch.look(world, run.is_finished());
+        if world.clock.advance_to_next().is_none() {
+            break;
+        }
+    }
+    if world.clock.sleepers() > 0 {
+        world.violation(format_args!("a timer is left, or time goes on for ever"));
+    }
+    if !run.is_finished() {
+        world.violation(format_args!("the run does not end"));
+        return None;
+    }
+    Some(future::block_on(run))
+}
+
+/// Lets the plan's events happen.
+async fn befall(world: Rc<World>, signals: Sender<Signal>, trigger: Trigger) {
+    let mut now = Duration::ZERO;
+    for (at, event) in &world.plan.events {
+        world.sleep(*at - now).await;
+        now = *at;
+        world.tell(format_args!("{event:?}"));
+        match event {
+            Event::Signal(signal) => {
+                world.aborted.set(world.aborted.get() || world.draining());
+                // The run may be over.
+                let _ = signals.try_send(*signal);
+            }
+            Event::Trigger => trigger.shut_down(),
+            Event::Accept(service, code) => {
+                let error = std::io::Error::from_raw_os_error(*code);
+                world.served[*service].network.fail_accept(error);
+            }
+            Event::Starve(service, time) => {
+                world.served[*service].starved_until.set(now + *time);
+            }
+        }
+    }
+}

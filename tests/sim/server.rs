@@ -1,0 +1,209 @@
+//! The services: HTTP with a handler that does what the plan says, and services of other kinds.
+
+use std::future::pending;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{self, Poll, ready};
+use std::time::Duration;
+
+use adieu::http::http_types::upgrade::Connection;
+use adieu::http::http_types::{Body, Error, Request, Response, Result, StatusCode};
+use adieu::http::{Exchange, Http};
+use adieu::testing::MemoryListener;
+use adieu::{BoxError, Context, Server, Service};
+use async_channel::Receiver;
+use fastrand::Rng;
+use futures_lite::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWriteExt, Stream};
+
+use crate::answers::content;
+use crate::client::id;
+use crate::net::UnkindListener;
+use crate::plan::{BodyPlan, ServicePlan, Then};
+use crate::world::{Handled, World};
+
+/// One service of the plan.
+pub struct Simulated {
+    pub world: Rc<World>,
+    pub number: usize,
+    pub listener: MemoryListener,
+}
+
+impl Service for Simulated {
+    async fn serve(self, cx: Context) -> std::result::Result<(), BoxError> {
+        let Simulated { world, number, listener } = self;
+        let shutdown = cx.shutdown().clone();
+        world.shutdown.borrow_mut().get_or_insert(shutdown.clone());
+        match &world.plan.services[number] {
+            ServicePlan::Http { max_connections, limits } => {
+                let rng = Rng::with_seed(world.plan.seed ^ number as u64);
+                let inner = listener;
+                let world = world.clone();
+                let handler = world.clone();
+                let listener = UnkindListener { inner, world, service: number, shutdown, rng };
+                let http =
+                    Http::new(move |request, exchange| handle(handler.clone(), request, exchange));
+                let server = Server::new(listener, http.limits(limits.clone()));
+                return server.max_connections(*max_connections).serve(cx).await;
+            }
+            ServicePlan::Told(takes) => {
+                shutdown.begun().await;
+                cx.sleep(*takes).await;
+            }
+            ServicePlan::Stuck => pending().await,
+            ServicePlan::Fails(after) => {
+                cx.sleep(*after).await;
+                return Err("simulated failure".into());
+            }
+            ServicePlan::Panics(after) => {
+                cx.sleep(*after).await;
+                panic!("simulated panic");
+            }
+            ServicePlan::Returns(after) => cx.sleep(*after).await,
+            ServicePlan::Spawns(takes) => {
+                let (task, takes) = (cx.clone(), *takes);
+                cx.spawn(async move {
+                    task.shutdown().begun().await;
+                    task.sleep(takes).await;
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn handle(world: Rc<World>, mut request: Request, exchange: Exchange) -> Result<Response> {
+    let path = request.url().path().trim_start_matches('/').to_owned();
+    let numbers = path.split_once('/').and_then(|(client, request)| {
+        Some((client.parse::<usize>().ok()?, request.parse::<usize>().ok()?))
+    });
+    let asked = numbers.and_then(|(client, request)| {
+        let plan = world.plan.clients.get(client)?;
+        Some((client, request, plan.service, plan.requests.get(request)?))
+    });
+    let Some((client, number, service, plan)) = asked else {
+        world.violation(format_args!("a request that nobody sent: {path}"));
+        return Err(Error::from_str(404, "no such request"));
+    };
+    world.tell(format_args!("handler {path}: begins"));
+    let id = id(client, number);
+    if plan.handling.reads_body {
+        // It fails if the client goes or stops half-way; then there is nothing to compare.
+        if let Ok(body) = request.body_bytes().await {
+            let expected = match plan.body {
+                BodyPlan::None => Vec::new(),
+                BodyPlan::Length(len) | BodyPlan::Chunked(len, _) => content(&id, len),
+            };
+            if body != expected {
+                world.violation(format_args!("request {id}: the body is not what was sent"));
+            }
+        }
+    }
+    exchange.sleep(plan.handling.takes).await;
+    let mut response = Response::new(200);
+    response.insert_header("x-id", &id);
+    match &plan.handling.then {
+        Then::Answer(len) => response.set_body(content(&id, *len)),
+        Then::SayClose(len) => {
+            response.insert_header("connection", "close");
+            response.set_body(content(&id, *len));
+        }
+        Then::Stream(parts) => {
+            response.set_body(stream(&world, &exchange, &id, parts));
+        }
+        Then::Fail(_) | Then::Panic => {}
+        Then::Never => pending().await,
+        Then::Upgrade { polite } => {
+            response.set_status(StatusCode::SwitchingProtocols);
+            let upgraded = response.recv_upgrade().await;
+            let (cx, polite, busy) = (exchange.clone(), *polite, world.busy.clone());
+            exchange.spawn(async move {
+                let _busy = busy;
+                let Some(connection) = upgraded.await else { return };
+                let echo = echo(connection);
+                // The client may go at any time.
+                let _ = if polite { cx.shutdown().race(echo).await } else { Some(echo.await) };
+            });
+        }
+    }
+    let at = world.tell(format_args!("handler {id}: ends"));
+    let handled = Handled { at, draining: exchange.draining() };
+    world.seen[client].borrow_mut().requests[number].handled = Some(handled);
+    match &plan.handling.then {
+        Then::Fail(status) => Err(Error::from_str(*status, "simulated")),
+        Then::Panic => {
+            let panics = &world.served[service].panics;
+            panics.set(panics.get() + 1);
+            panic!("simulated panic");
+        }
+        _ => Ok(response),
+    }
+}
+
+async fn echo(mut connection: Connection) -> io::Result<()> {
+    let mut buffer = [0; 1000];
+    loop {
+        match connection.read(&mut buffer).await? {
+            0 => return Ok(()),
+            amount => connection.write_all(&buffer[..amount]).await?,
+        }
+    }
+}
+
+/// A body that comes in parts, written by a task of the service.
+fn stream(world: &Rc<World>, exchange: &Exchange, id: &str, parts: &[(Duration, usize)]) -> Body {
+    let whole = content(id, parts.iter().map(|(_, len)| len).sum());
+    let (sender, parts_sent) = async_channel::bounded(1);
+    let (parts, cx, busy) = (parts.to_vec(), exchange.clone(), world.busy.clone());
+    exchange.spawn(async move {
+        let _busy = busy;
+        let mut at = 0;
+        for (rest, len) in parts {
+            cx.sleep(rest).await;
+            if sender.send(whole[at..at + len].to_vec()).await.is_err() {
+                return; // the client has gone
+            }
+            at += len;
+        }
+    });
+    Body::from_reader(Parts { parts: Box::pin(parts_sent), part: Vec::new(), at: 0 }, None)
+}
+
+/// Reads what a channel brings.
+struct Parts {
+    parts: Pin<Box<Receiver<Vec<u8>>>>,
+    part: Vec<u8>,
+    at: usize,
+}
+
+impl AsyncBufRead for Parts {
+    fn poll_fill_buf(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<io::Result<&[u8]>> {
+        if self.at == self.part.len() {
+            self.part = ready!(self.parts.as_mut().poll_next(cx)).unwrap_or_default();
+            self.at = 0;
+        }
+        let this = self.get_mut();
+        Poll::Ready(Ok(&this.part[this.at..]))
+    }
+
+    fn consume(mut self: Pin<&mut Self>, amount: usize) {
+        self.at += amount;
+    }
+}
+
+impl AsyncRead for Parts {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let part = ready!(self.as_mut().poll_fill_buf(cx))?;
+        let amount = part.len().min(buf.len());
+        buf[..amount].copy_from_slice(&part[..amount]);
+        self.consume(amount);
+        Poll::Ready(Ok(amount))
+    }
+}

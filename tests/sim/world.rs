@@ -1,0 +1,153 @@
+//! What is seen of a run: by the clients, by the handlers, by the network. `check.rs` judges it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::hash_map::DefaultHasher;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use adieu::testing::{ManualClock, Network};
+use adieu::{Clock, Shutdown};
+
+use crate::answers::Answer;
+use crate::net::SharedEnd;
+use crate::plan::Plan;
+
+/// When something was seen: the time since the start, and the order within the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp {
+    pub order: u64,
+    pub time: Duration,
+}
+
+/// What is seen of one client's connection.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// The number that the network gave it; none if it was refused.
+    pub peer: Option<usize>,
+    pub requests: Vec<Asked>,
+    pub answers: Vec<(Answer, Stamp)>,
+    /// Part of an answer came, and not the rest.
+    pub partial: bool,
+    pub raw_sent: Vec<u8>,
+    pub raw_received: Vec<u8>,
+    pub half_closed: bool,
+    pub vanished: bool,
+    pub ended: Option<Stamp>,
+    pub reset: bool,
+}
+
+/// One request: when its bytes were sent, and what the handler made of it.
+#[derive(Debug, Default)]
+pub struct Asked {
+    pub first: Option<Stamp>,
+    pub head: Option<Stamp>,
+    pub last: Option<Stamp>,
+    pub handled: Option<Handled>,
+}
+
+/// The end of a handler: from here on it is decided whether the answer says `close`.
+#[derive(Clone, Copy, Debug)]
+pub struct Handled {
+    pub at: Stamp,
+    pub draining: bool,
+}
+
+/// What is seen of one service.
+pub struct Served {
+    pub network: Network,
+    pub starved_until: Cell<Duration>,
+    pub failed_accepts: Cell<usize>,
+    /// The server's ends, in the order in which they were accepted, which is that of the peers' numbers.
+    pub ends: RefCell<Vec<SharedEnd>>,
+    pub connected: Cell<usize>,
+    pub panics: Cell<u64>,
+}
+
+pub struct World {
+    pub plan: Plan,
+    pub clock: ManualClock,
+    pub seen: Vec<RefCell<Seen>>,
+    pub served: Vec<Served>,
+    pub shutdown: RefCell<Option<Shutdown>>,
+    /// A signal was sent once the drain had begun.
+    pub aborted: Cell<bool>,
+    /// Tasks that handlers have spawned.
+    pub busy: Rc<()>,
+    start: Instant,
+    order: Cell<u64>,
+    hash: RefCell<DefaultHasher>,
+    verbose: bool,
+    violations: RefCell<Vec<String>>,
+}
+
+impl World {
+    pub fn new(plan: Plan, networks: Vec<Network>, verbose: bool) -> World {
+        let clock = ManualClock::new();
+        let served = |network| Served {
+            network,
+            starved_until: Cell::default(),
+            failed_accepts: Cell::default(),
+            ends: RefCell::default(),
+            connected: Cell::default(),
+            panics: Cell::default(),
+        };
+        World {
+            seen: plan.clients.iter().map(|_| RefCell::default()).collect(),
+            served: networks.into_iter().map(served).collect(),
+            shutdown: RefCell::default(),
+            aborted: Cell::default(),
+            busy: Rc::default(),
+            start: clock.now(),
+            order: Cell::new(0),
+            hash: RefCell::default(),
+            verbose,
+            violations: RefCell::default(),
+            plan,
+            clock,
+        }
+    }
+
+    pub fn now(&self) -> Duration {
+        self.clock.now() - self.start
+    }
+
+    pub async fn sleep(&self, time: Duration) {
+        self.clock.sleep_until(self.clock.now() + time).await;
+    }
+
+    pub fn stamp(&self) -> Stamp {
+        self.order.set(self.order.get() + 1);
+        Stamp { order: self.order.get(), time: self.now() }
+    }
+
+    pub fn draining(&self) -> bool {
+        self.shutdown.borrow().as_ref().is_some_and(Shutdown::has_begun)
+    }
+
+    /// Adds a line to the story of the run.
+    pub fn tell(&self, line: fmt::Arguments<'_>) -> Stamp {
+        let stamp = self.stamp();
+        let line = format!("{:>6} ms  {line}", stamp.time.as_millis());
+        line.hash(&mut *self.hash.borrow_mut());
+        if self.verbose {
+            println!("{line}");
+        }
+        stamp
+    }
+
+    pub fn violation(&self, line: fmt::Arguments<'_>) {
+        let stamp = self.tell(format_args!("VIOLATION: {line}"));
+        self.violations.borrow_mut().push(format!("{} ms: {line}", stamp.time.as_millis()));
+    }
+
+    pub fn violations(&self) -> Vec<String> {
+        self.violations.borrow().clone()
+    }
+
+    /// The same for every run of the same seed.
+    pub fn hash(&self) -> u64 {
+        self.hash.borrow().finish()
+    }
+}
