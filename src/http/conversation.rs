@@ -54,7 +54,8 @@ pub(super) async fn hold<S: Stream>(
 async fn converse<S: Stream>(wire: &mut Wire<S>) -> io::Result<Next> {
     loop {
         let next = match receive(wire).await? {
-            Some(Ok(head)) => exchange(wire, head).await?,
+            // In a box of its own, so that whoever sends a head slowly has none of it.
+            Some(Ok(head)) => Box::pin(exchange(wire, head)).await?,
             Some(Err(refusal)) => turn_away(wire, Asker::UNKNOWN, "-", refusal).await?,
             None => Next::Request,
         };
