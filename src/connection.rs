@@ -19,6 +19,7 @@ use crate::net::Peer;
 use crate::report::{Counts, Snapshot};
 use crate::service::Context as ServiceContext;
 use crate::shutdown::Shutdown;
+use crate::timeline::{Span, Spans};
 
 /// How long a half-sent request head may take to arrive once shutdown has begun.
 pub(crate) const HEAD_GRACE: Duration = Duration::from_secs(2);
@@ -69,6 +70,8 @@ pub(crate) struct Register {
     open: RefCell<Slab<Rc<Entry>>>,
     counts: RefCell<Counts>,
     draining: Cell<bool>,
+    /// The connections that ended after the cause; `None` before it.
+    spans: RefCell<Option<Spans>>,
     /// The shortest time limit that a connection here can have.
     shortest: Cell<Duration>,
     /// Whom to tell when it gets shorter.
@@ -85,6 +88,8 @@ pub(crate) struct Entry {
     since: Cell<Instant>,
     due: Cell<Option<Instant>>,
     expired: Cell<bool>,
+    /// What it was doing when the cause came.
+    at_cause: Cell<Option<State>>,
     /// Whether it did any work after the drain began.
     drained: Cell<bool>,
     request: RefCell<String>,
@@ -106,6 +111,7 @@ impl Register {
             open: RefCell::new(Slab::new()),
             counts: RefCell::new(Counts::default()),
             draining: Cell::new(false),
+            spans: RefCell::new(None),
             shortest: Cell::new(Duration::MAX),
             shorter,
             room: Cell::new(None),
@@ -122,6 +128,7 @@ impl Register {
             since: Cell::new(now),
             due: Cell::new(None),
             expired: Cell::new(false),
+            at_cause: Cell::new(None),
             drained: Cell::new(false),
             request: RefCell::new(String::new()),
             waker: Cell::new(None),
@@ -138,6 +145,24 @@ impl Register {
     pub(crate) fn in_flight(&self) -> usize {
         let open = self.open.borrow();
         open.iter().filter(|(_, entry)| entry.state.get().is_in_flight()).count()
+    }
+
+    /// From the cause on it is noted, for the timeline, how each connection ends.
+    pub(crate) fn note_cause(&self) {
+        *self.spans.borrow_mut() = Some(Spans::default());
+        for (_, entry) in self.open.borrow().iter() {
+            entry.at_cause.set(Some(entry.state.get()));
+        }
+    }
+
+    pub(crate) fn take_spans(&self) -> Spans {
+        self.spans.take().unwrap_or_default()
+    }
+
+    fn note_end(&self, entry: &Entry, cut_off: bool) {
+        if let Some(spans) = &mut *self.spans.borrow_mut() {
+            spans.note(entry.span(self.clock.now(), cut_off));
+        }
     }
 
     /// Tells every connection that the drain has begun.
@@ -217,12 +242,24 @@ impl Register {
     pub(crate) fn cut_off(&self) -> Vec<Snapshot> {
         let stragglers = self.snapshots();
         self.counts.borrow_mut().cut_off += stragglers.len() as u64;
-        self.open.borrow_mut().clear();
+        let open = std::mem::take(&mut *self.open.borrow_mut());
+        open.iter().for_each(|(_, entry)| self.note_end(entry, true));
         stragglers
     }
 }
 
 impl Entry {
+    fn span(&self, now: Instant, cut_off: bool) -> Span {
+        Span {
+            peer: self.peer.clone(),
+            accepted: self.accepted,
+            at_cause: self.at_cause.get(),
+            ended: now,
+            cut_off,
+            request: self.request.borrow().clone(),
+        }
+    }
+
     fn snapshot(&self, now: Instant) -> Snapshot {
         Snapshot {
             peer: self.peer.clone(),
@@ -367,6 +404,7 @@ impl Drop for Connection {
         if register.open.borrow_mut().try_remove(self.key).is_none() {
             return; // cut off, and counted as such
         }
+        register.note_end(&self.entry, false);
         if register.draining.get() {
             register.count(|counts| match self.entry.drained.get() {
                 true => counts.drained += 1,

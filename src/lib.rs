@@ -30,6 +30,7 @@
 //! | `report.rs` | [`Report`], [`Outcome`], [`Cause`], exit status |
 //! | `signal.rs`, `handler.rs` | the process: signals as a stream, the second signal, the watchdog, [`exit`] |
 //! | `http/` | HTTP/1.1 with async-h1 behind a guard (feature `http`) |
+//! | `timeline.rs` | [`Report::timeline`]: the drain as a picture |
 //! | `testing.rs` | `testing`: a clock and a network moved by hand (feature `testing`) |
 //!
 //! The library reads no environment and has no globals; signals, time and listeners are parameters. Only
@@ -59,6 +60,7 @@ mod supervisor;
 mod tcp;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod timeline;
 
 #[cfg(feature = "hyper")]
 pub use self::hyper::Hyper;

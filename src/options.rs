@@ -1,6 +1,7 @@
 //! The binary's flags.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::prelude::*;
@@ -15,6 +16,7 @@ Options:
                       server1=[::]:8080 server2=[::]:8081 ([::] is all interfaces)
   --grace DURATION    how long the shutdown may take before it cuts off [default: 10s]
   --delay DURATION    how long every answer takes, to watch a drain with [default: 0s]
+  --timeline FILE     write a picture of the shutdown, as SVG
   --help              print this
   --version           print the version
 
@@ -37,6 +39,7 @@ pub struct Options {
     pub is_default_pair: bool,
     pub grace: Duration,
     pub delay: Duration,
+    pub timeline: Option<PathBuf>,
 }
 
 pub struct Listen {
@@ -50,11 +53,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     let mut listen = Vec::new();
     let mut grace = adieu::GRACE;
     let mut delay = Duration::ZERO;
+    let mut timeline = None;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
             Long("listen") => listen.push(server(&value(&mut parser, "--listen")?, &listen)?),
             Long("grace") => grace = duration(&value(&mut parser, "--grace")?, "--grace")?,
             Long("delay") => delay = duration(&value(&mut parser, "--delay")?, "--delay")?,
+            Long("timeline") => timeline = Some(value(&mut parser, "--timeline")?.into()),
             Short('h') | Long("help") => return Ok(Parsed::Print(HELP.to_owned())),
             Short('V') | Long("version") => {
                 return Ok(Parsed::Print(format!("adieu {}\n", env!("CARGO_PKG_VERSION"))));
@@ -68,7 +73,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
             listen.push(Listen { name: name.to_owned(), address: address.to_owned() });
         }
     }
-    Ok(Parsed::Serve(Options { listen, is_default_pair, grace, delay }))
+    Ok(Parsed::Serve(Options { listen, is_default_pair, grace, delay, timeline }))
 }
 
 fn value(parser: &mut lexopt::Parser, flag: &str) -> Result<String, String> {

@@ -23,6 +23,7 @@ use crate::report::{Cause, Left, Outcome, Report, ServiceReport, Straggler};
 use crate::service::{Context, Service};
 use crate::shutdown::{Shutdown, Trigger, shutdown};
 use crate::signal::{Signal, SignalSource};
+use crate::timeline::Timeline;
 
 /// The default grace period.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -219,6 +220,7 @@ impl Run {
     ) -> Option<Signal> {
         let deadline = began.checked_add(self.grace);
         self.deadline.set(deadline);
+        self.slots.iter().for_each(|slot| slot.register.note_cause());
         self.tell.shut_down();
         for slot in &self.slots {
             slot.register.begin_drain();
@@ -309,7 +311,15 @@ impl Run {
             services.push(ServiceReport { name: service, outcome, counts: slot.register.counts() });
         }
         let took = self.clock.now().saturating_duration_since(began);
-        Report { cause, services, stragglers, aborted, took }
+        let spans = |slot: &Slot| (slot.name.to_string(), slot.register.take_spans());
+        let timeline = Timeline {
+            cause: began,
+            took,
+            lame_duck: Duration::ZERO,
+            deadline: began.checked_add(self.grace).map(|_| self.grace),
+            services: self.slots.iter().map(spans).collect(),
+        };
+        Report { cause, services, stragglers, aborted, took, timeline }
     }
 }
 
