@@ -84,12 +84,12 @@ fn requests_are_logged_for_those_who_ask_and_what_went_wrong_for_all() {
     );
 
     for (path, line) in [
-        ("/fails", "ERROR adieu::http::conversation: web: the handler failed: no database"),
-        ("/refuses", "DEBUG adieu::http::conversation: web: the handler refused: no such thing"),
-        ("/panics", "ERROR adieu::http::conversation: web: the handler panicked: oh no"),
+        ("/fails", "ERROR adieu::http::handling: web: the handler failed: no database"),
+        ("/refuses", "DEBUG adieu::http::handling: web: the handler refused: no such thing"),
+        ("/panics", "ERROR adieu::http::handling: web: the handler panicked: oh no"),
     ] {
         web.ask(get(path, ""));
-        assert_eq!(lines("adieu::http::conversation"), [line]);
+        assert_eq!(lines("adieu::http::handling"), [line]);
     }
     web.ask(get("/injects", ""));
     assert_eq!(
