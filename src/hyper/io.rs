@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use ::hyper::rt::{Read, ReadBufCursor, Write};
@@ -41,6 +41,17 @@ struct News {
     received: AtomicBool,
     closing: AtomicBool,
     look: AtomicBool,
+    blocked: AtomicBool,
+    writes: AtomicU64,
+}
+
+impl News {
+    fn note_write<T>(&self, written: &Poll<T>) {
+        self.blocked.store(written.is_pending(), Relaxed);
+        if written.is_ready() {
+            self.writes.fetch_add(1, Relaxed);
+        }
+    }
 }
 
 /// What can be seen of an [`Io`] from outside.
@@ -67,6 +78,11 @@ impl Wire {
     /// Whether hyper has written all that it had to write.
     pub(super) fn is_closing(&self) -> bool {
         self.news.closing.load(Relaxed)
+    }
+
+    /// Whether the client takes nothing of what is to be written; then, after how many writes.
+    pub(super) fn blocked_after(&self) -> Option<u64> {
+        self.news.blocked.load(Relaxed).then(|| self.news.writes.load(Relaxed))
     }
 
     /// Waits until the stream is closed, whoever has it.
@@ -129,7 +145,9 @@ impl<S: Stream> Write for Io<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.news.note_write(&written);
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -163,6 +181,8 @@ impl<S: Stream> Write for Io<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.news.note_write(&written);
+        written
     }
 }

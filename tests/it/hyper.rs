@@ -170,6 +170,25 @@ fn a_head_may_take_ten_seconds_and_an_idle_connection_a_minute() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_for_thirty_seconds_is_cut() {
+    let (bench, network) = serve(|_| async { Ok(Response::new("x".repeat(10_000))) });
+    let [slow, stuck] = [(); 2].map(|()| network.connect_with_capacity(100).expect("it listens"));
+    for client in [&slow, &stuck] {
+        client.send(GET);
+    }
+    settle(&bench.executor);
+    for _ in 0..2 {
+        bench.pass(Duration::from_secs(25));
+        assert_eq!(slow.receive(100).len(), 100);
+        settle(&bench.executor);
+    }
+    assert!(stuck.is_gone(), "it has taken nothing");
+    assert!(!slow.is_closed(), "it goes on taking");
+    bench.pass(Duration::from_secs(31));
+    assert!(slow.is_gone());
+}
+
+#[test]
 fn a_request_that_does_not_end_is_cut_off_and_named() {
     let (bench, network) = serve(|_| pending());
     let client = connect(&bench, &network);
@@ -197,6 +216,27 @@ fn a_panic_is_answered_with_500() {
     let report = bench.report();
     assert!(report.is_graceful());
     assert_eq!(report.services[0].counts.panicked, 1);
+}
+
+#[test]
+fn an_http2_client_that_does_not_answer_the_goodbye_gets_two_seconds() {
+    let (bench, network) = serve(hello);
+    let client = connect(&bench, &network);
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    client.send(b"\0\0\0\x04\0\0\0\0\0"); // SETTINGS
+    settle(&bench.executor);
+    client.received();
+    bench.signal(Signal::Term);
+    let goodbye = client.received();
+    let go_away = b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0";
+    assert!(goodbye.starts_with(go_away), "{goodbye:?}");
+    bench.pass(Duration::from_millis(1900));
+    assert!(!client.is_gone());
+    bench.pass(Duration::from_millis(200));
+    assert!(client.is_gone());
+    let report = bench.report();
+    assert!(report.is_graceful());
+    assert_eq!(report.services[0].counts.closed_idle, 1);
 }
 
 #[test]
