@@ -92,7 +92,9 @@ pub(super) async fn handle<S: Stream>(
                 status if status.is_client_error() || status.is_server_error() => status,
                 _ => StatusCode::InternalServerError,
             };
-            match status.is_server_error() {
+            // A body that the client got wrong is answered as such, and is nobody's error here.
+            let body_failed = upload.as_ref().is_some_and(Upload::has_failed);
+            match status.is_server_error() && !body_failed {
                 true => error!("{name}: the handler failed: {error}"),
                 false => debug!("{name}: the handler refused: {error}"),
             }

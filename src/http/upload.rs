@@ -41,6 +41,11 @@ impl Upload {
         self.unframer.is_done()
     }
 
+    /// Whether it was malformed, too large, too slow or cut short.
+    pub(super) fn has_failed(&self) -> bool {
+        self.fault.is_some()
+    }
+
     /// Takes what belongs to the body out of the inbox.
     fn take(&mut self, inbox: &mut Vec<u8>) -> Result<Vec<u8>, Refusal> {
         let mut content = Vec::new();
