@@ -261,6 +261,7 @@ impl Drop for Connection {
         if register.open.borrow_mut().try_remove(self.key).is_none() {
             return; // cut off, and counted as such
         }
+        register.note_end(&self.entry, false);
         if register.draining.get() {
             register.count(|counts| match self.entry.drained.get() {
                 true => counts.drained += 1,

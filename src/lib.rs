@@ -38,6 +38,7 @@
 //! | `signal.rs`, `handler.rs`, `exit.rs` | the process: signals as a stream, the second signal, the watchdog, [`exit`] |
 //! | `sys.rs` | all unsafe code: system calls without a safe wrapper |
 //! | `admin/` | [`Admin`]: probes, metrics and a page (feature `admin`) |
+//! | `timeline.rs` | [`Report::timeline`]: the drain as a picture |
 //! | `testing.rs` | `testing`: a clock and a network moved by hand (feature `testing`) |
 //!
 //! The library reads no environment and has no globals; signals, time and listeners are parameters. Only
@@ -75,6 +76,7 @@ mod sys;
 mod tcp;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod timeline;
 
 #[cfg(feature = "hyper")]
 pub use self::hyper::Hyper;

@@ -97,7 +97,7 @@ MUTANTS = [
     ),
     mutant("forgets to count a panic", "http/conversation.rs", "wire.connection.count_panic();", ""),
     mutant(
-        "lets go of upgraded connections", "http/conversation.rs",
+        "lets go of upgraded connections", "http/upgrade.rs",
         "let Err(_dropped) = closed.recv().await;", "drop(closed);",
     ),
     mutant(
@@ -121,7 +121,7 @@ MUTANTS = [
         "computes the deadline twice", "supervisor.rs",
         "self.watch(began, deadline).await;", "self.watch(began, deadline.map(|at| at + self.grace)).await;",
     ),
-    mutant("has no deadline", "supervisor.rs", "ended.or(aborted).or(missed).await", "{\nlet _ = missed;\nended.or(aborted).await\n}"),
+    mutant("has no deadline", "supervisor.rs", "ended.or(aborted).or(missed).await", "ended.or(aborted).or(async {\nlet _: Option<Signal> = missed.await;\npending().await\n}).await"),
     mutant("ignores the second signal", "supervisor.rs", "ended.or(aborted).or(missed).await", "{\nlet _ = aborted;\nended.or(missed).await\n}"),
     mutant(
         "tells the services one by one", "supervisor.rs",
