@@ -53,6 +53,8 @@ pub(crate) struct Entry {
     pub(crate) waiting: Cell<Option<Waiting>>,
     pub(crate) received: Cell<u64>,
     pub(crate) sent: Cell<u64>,
+    /// What it was doing when the cause came.
+    at_cause: Cell<Option<State>>,
     /// Whether it did any work after the drain began.
     pub(crate) drained: Cell<bool>,
     pub(crate) request: RefCell<String>,
@@ -96,6 +98,7 @@ impl Register {
             waiting: Cell::new(None),
             received: Cell::new(0),
             sent: Cell::new(0),
+            at_cause: Cell::new(None),
             drained: Cell::new(false),
             request: RefCell::new(String::new()),
             waker: Cell::new(None),
@@ -122,7 +125,7 @@ impl Register {
         by_state
     }
 
-    /// From the cause on it is noted, for the timeline, how each connection ends.
+    /// From the cause on it is noted how each connection ends, for the timeline.
     pub(crate) fn note_cause(&self) {
         *self.spans.borrow_mut() = Some(Spans::default());
         for (_, entry) in self.open.borrow().iter() {
@@ -130,14 +133,14 @@ impl Register {
         }
     }
 
-    pub(crate) fn take_spans(&self) -> Spans {
-        self.spans.take().unwrap_or_default()
-    }
-
     pub(crate) fn note_end(&self, entry: &Entry, cut_off: bool) {
         if let Some(spans) = &mut *self.spans.borrow_mut() {
             spans.note(entry.span(self.clock.now(), cut_off));
         }
+    }
+
+    pub(crate) fn take_spans(&self) -> Spans {
+        self.spans.take().unwrap_or_default()
     }
 
     /// From now on every answer is the last one on its connection.

@@ -282,7 +282,7 @@ impl Run {
             cause: began,
             took,
             lame_duck: self.lame_duck,
-            deadline: began.checked_add(self.grace).map(|_| self.grace),
+            deadline: self.status.deadline().map(|at| at.saturating_duration_since(began)),
             services: self.status.slots().iter().map(spans).collect(),
         };
         Report { cause, services, stragglers, aborted, took, timeline }
