@@ -266,7 +266,7 @@ def read_it_all(port: int, number: int) -> None:
 
 def main() -> None:
     parser = harness.arguments(__doc__)
-    parser.add_argument("--head-limit", type=float, default=30, metavar="SECONDS", help="for a whole head")
+    parser.add_argument("--head-limit", type=float, default=10, metavar="SECONDS", help="for a whole head")
     parser.add_argument("--progress-limit", type=float, default=30, metavar="SECONDS", help="for a stuck answer")
     options, report = parser.parse_args(), harness.Report()
     for program in harness.prepare(options.server, report):

@@ -204,6 +204,11 @@ impl Connection {
         self.entry.waiting.replace(waiting)
     }
 
+    /// What was last said to be waited for.
+    pub fn waits_for(&self) -> Option<Waiting> {
+        self.entry.waiting.get()
+    }
+
     /// Counts bytes that were read from the connection.
     pub fn count_received(&self, bytes: usize) {
         self.entry.received.set(self.entry.received.get() + bytes as u64);
@@ -256,6 +261,7 @@ impl Drop for Connection {
         if register.open.borrow_mut().try_remove(self.key).is_none() {
             return; // cut off, and counted as such
         }
+        register.note_end(&self.entry, false);
         if register.draining.get() {
             register.count(|counts| match self.entry.drained.get() {
                 true => counts.drained += 1,

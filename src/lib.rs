@@ -28,14 +28,18 @@
 //! | `status.rs` | [`Status`]: the run as its services can look at it |
 //! | `server.rs` | [`Server`]: the one accept loop; back-off, limits |
 //! | `per_peer.rs` | how many connections each peer has open, where that is limited |
-//! | `net.rs` | [`Listener`] and [`Stream`], and TCP |
+//! | `net/` | [`Listener`] and [`Stream`]; TCP and Unix sockets, [`SocketListener`] for either |
 //! | `clock.rs` | [`Clock`]: now and sleep, injected |
 //! | `report.rs` | [`Report`], [`Outcome`], [`Cause`], exit status |
+//! | `tcp.rs` | [`Tcp`]: bytes as they come, to a handler |
+//! | `http/` | HTTP/1.1 with async-h1 behind a guard (feature `http`) |
+//! | `hyper/` | any hyper, tower or axum service, over HTTP/1.1 and HTTP/2 (feature `hyper`) |
+//! | `grpc/` | tonic's services and their health, on top of that (feature `grpc`) |
 //! | `signal.rs`, `handler.rs`, `exit.rs` | the process: signals as a stream, the second signal, the watchdog, [`exit`] |
 //! | `sys.rs` | all unsafe code: system calls without a safe wrapper |
-//! | `http/` | HTTP/1.1 with async-h1 behind a guard (feature `http`) |
 //! | `admin/` | [`Admin`]: probes, metrics and a page (feature `admin`) |
 //! | `systemd.rs` | `systemd`: readiness, watchdog, sockets handed over (feature `systemd`) |
+//! | `timeline.rs` | [`Report::timeline`]: the drain as a picture |
 //! | `testing.rs` | `testing`: a clock and a network moved by hand (feature `testing`) |
 //!
 //! The library reads no environment and has no globals; signals, time and listeners are parameters. Only
@@ -75,6 +79,7 @@ pub mod systemd;
 mod tcp;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod timeline;
 
 #[cfg(feature = "hyper")]
 pub use self::hyper::Hyper;

@@ -4,6 +4,7 @@
 
 mod options;
 
+use std::fs;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use adieu::http::http_types::{Request, Response, Result};
 use adieu::http::{Exchange, Handler, Http};
 use adieu::{Admin, Error, Listener, Report, Server, SocketListener, Supervisor};
-use log::info;
+use log::{error, info};
 
 use options::{ADMIN, Listen, Options, Parsed};
 
@@ -61,7 +62,13 @@ async fn serve(options: Options) -> std::result::Result<Report, Error> {
     if let Some(notifier) = adieu::systemd::notifier() {
         supervisor = supervisor.admin("systemd", notifier);
     }
-    Ok(supervisor.run(signals).await)
+    let report = supervisor.run(signals).await;
+    if let Some(file) = &options.timeline {
+        if let Err(error) = fs::write(file, report.timeline()) {
+            error!("cannot write {}: {error}", file.display());
+        }
+    }
+    Ok(report)
 }
 
 #[cfg(feature = "systemd")]

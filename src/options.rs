@@ -1,6 +1,7 @@
 //! The binary's flags.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::prelude::*;
@@ -20,6 +21,7 @@ Options:
                       how long to go on accepting before the shutdown, not ready and with
                       Connection: close, for load balancers; part of --grace [default: 0s]
   --delay DURATION    how long every answer takes, to watch a drain with [default: 0s]
+  --timeline FILE     write a picture of the shutdown, as SVG
   --help              print this
   --version           print the version
 
@@ -49,6 +51,7 @@ pub struct Options {
     pub grace: Duration,
     pub lame_duck: Duration,
     pub delay: Duration,
+    pub timeline: Option<PathBuf>,
 }
 
 pub struct Listen {
@@ -65,6 +68,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     let mut grace = adieu::GRACE;
     let mut lame_duck = Duration::ZERO;
     let mut delay = Duration::ZERO;
+    let mut timeline = None;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
             Long("listen") => listen.push(server(&value(&mut parser, "--listen")?, &listen)?),
@@ -75,6 +79,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
                 lame_duck = duration(&value(&mut parser, "--lame-duck")?, "--lame-duck")?
             }
             Long("delay") => delay = duration(&value(&mut parser, "--delay")?, "--delay")?,
+            Long("timeline") => timeline = Some(value(&mut parser, "--timeline")?.into()),
             Short('h') | Long("help") => return Ok(Parsed::Print(HELP.to_owned())),
             Short('V') | Long("version") => {
                 return Ok(Parsed::Print(format!("adieu {}\n", env!("CARGO_PKG_VERSION"))));
@@ -102,6 +107,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
         grace,
         lame_duck,
         delay,
+        timeline,
     }))
 }
 

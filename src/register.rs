@@ -17,6 +17,7 @@ use crate::counts::Counts;
 use crate::net::Peer;
 use crate::report::Snapshot;
 use crate::service::Context as ServiceContext;
+use crate::timeline::{Span, Spans};
 
 /// How long a half-sent request head may take to arrive once shutdown has begun.
 pub(crate) const HEAD_GRACE: Duration = Duration::from_secs(2);
@@ -28,6 +29,8 @@ pub(crate) struct Register {
     counts: RefCell<Counts>,
     pub(crate) leaving: Cell<bool>,
     pub(crate) draining: Cell<bool>,
+    /// The connections that ended after the cause; `None` before it.
+    spans: RefCell<Option<Spans>>,
     /// The shortest time limit that a connection here can have.
     shortest: Cell<Duration>,
     /// Whom to tell when it gets shorter.
@@ -48,6 +51,8 @@ pub(crate) struct Entry {
     pub(crate) waiting: Cell<Option<Waiting>>,
     pub(crate) received: Cell<u64>,
     pub(crate) sent: Cell<u64>,
+    /// What it was doing when the cause came.
+    at_cause: Cell<Option<State>>,
     /// Whether it did any work after the drain began.
     pub(crate) drained: Cell<bool>,
     pub(crate) request: RefCell<String>,
@@ -70,6 +75,7 @@ impl Register {
             counts: RefCell::new(Counts::default()),
             leaving: Cell::new(false),
             draining: Cell::new(false),
+            spans: RefCell::new(None),
             shortest: Cell::new(Duration::MAX),
             shorter,
             room: Cell::new(None),
@@ -89,6 +95,7 @@ impl Register {
             waiting: Cell::new(None),
             received: Cell::new(0),
             sent: Cell::new(0),
+            at_cause: Cell::new(None),
             drained: Cell::new(false),
             request: RefCell::new(String::new()),
             waker: Cell::new(None),
@@ -115,6 +122,24 @@ impl Register {
         by_state
     }
 
+    /// From the cause on it is noted how each connection ends, for the timeline.
+    pub(crate) fn note_cause(&self) {
+        *self.spans.borrow_mut() = Some(Spans::default());
+        for (_, entry) in self.open.borrow().iter() {
+            entry.at_cause.set(Some(entry.state.get()));
+        }
+    }
+
+    pub(crate) fn note_end(&self, entry: &Entry, cut_off: bool) {
+        if let Some(spans) = &mut *self.spans.borrow_mut() {
+            spans.note(entry.span(self.clock.now(), cut_off));
+        }
+    }
+
+    pub(crate) fn take_spans(&self) -> Spans {
+        self.spans.take().unwrap_or_default()
+    }
+
     /// From now on every answer is the last one on its connection.
     pub(crate) fn begin_lame_duck(&self) {
         self.leaving.set(true);
@@ -139,6 +164,7 @@ impl Register {
             }
             entry.wake();
         }
+        self.tell_of_shorter_limit();
     }
 
     /// Lets every connection that is due know, and tells when the next one will be.
@@ -168,6 +194,10 @@ impl Register {
 
     pub(crate) fn set_shortest_limit(&self, limit: Duration) {
         self.shortest.set(self.shortest.get().min(limit));
+        self.tell_of_shorter_limit();
+    }
+
+    fn tell_of_shorter_limit(&self) {
         // If the channel is full, somebody is being told already.
         let _ = self.shorter.try_send(());
     }
@@ -203,11 +233,22 @@ impl Register {
     pub(crate) fn cut_off(&self) {
         let mut open = self.open.borrow_mut();
         self.counts.borrow_mut().cut_off += open.len() as u64;
-        open.clear();
+        open.drain().for_each(|entry| self.note_end(&entry, true));
     }
 }
 
 impl Entry {
+    fn span(&self, now: Instant, cut_off: bool) -> Span {
+        Span {
+            peer: self.peer.clone(),
+            accepted: self.accepted,
+            at_cause: self.at_cause.get(),
+            ended: now,
+            cut_off,
+            request: self.request.borrow().clone(),
+        }
+    }
+
     fn snapshot(&self, now: Instant) -> Snapshot {
         Snapshot {
             peer: self.peer.clone(),

@@ -15,6 +15,7 @@ use crate::error::BoxError;
 use crate::exit::ExitCodes;
 use crate::net::Peer;
 use crate::signal::{Signal, SignalName};
+use crate::timeline::Timeline;
 
 /// How many of those that were cut off the log names; the report has them all.
 const NAMED: usize = 20;
@@ -166,6 +167,7 @@ pub struct Report {
     pub aborted: Option<Signal>,
     /// How long it took from the cause to the end.
     pub took: Duration,
+    pub(crate) timeline: Timeline,
 }
 
 impl Report {
@@ -190,6 +192,22 @@ impl Report {
     /// [`exit_status`](Report::exit_status), ready to be returned from `main`.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.exit_status())
+    }
+
+    /// Draws the time from the cause to the end, as an SVG: a bar for each connection that was open
+    /// after the cause, or for many alike.
+    pub fn timeline(&self) -> String {
+        let total = |one: fn(&Counts) -> u64| -> u64 {
+            self.services.iter().map(|service| one(&service.counts)).sum()
+        };
+        let drained = total(|counts| counts.drained);
+        let closed_idle = total(|counts| counts.closed_idle);
+        let cut_off = total(|counts| counts.cut_off);
+        self.timeline.draw(&format!(
+            "shut down by {} in {}: {drained} drained, {closed_idle} closed idle, {cut_off} cut off",
+            self.cause,
+            Seconds(self.took)
+        ))
     }
 
     /// Logs how it ended: the stragglers by name, and "a graceful bye" only if it was one.

@@ -25,6 +25,7 @@ use crate::shutdown::{Shutdown, Trigger, shutdown};
 use crate::signal::Signal;
 use crate::status::{Phase, Slot, Status};
 use crate::supervisor::{Added, Supervisor};
+use crate::timeline::Timeline;
 
 /// How many stragglers the log names each second.
 const NAMED: usize = 5;
@@ -144,6 +145,7 @@ impl Run {
             _ => (self.grace, None),
         };
         let deadline = self.status.set_cause(cause, began, grace);
+        self.status.slots().iter().for_each(|slot| slot.register.note_cause());
         self.leave.shut_down();
         let orderly = async {
             if *cause != Cause::AllFinished {
@@ -275,7 +277,15 @@ impl Run {
         let slots = self.status.slots().iter();
         let services = slots.map(|slot| slot.report(&mut stragglers)).collect();
         let took = self.clock.now().saturating_duration_since(began);
-        Report { cause, services, stragglers, aborted, took }
+        let spans = |slot: &Slot| (slot.name.to_string(), slot.register.take_spans());
+        let timeline = Timeline {
+            cause: began,
+            took,
+            lame_duck: self.lame_duck,
+            deadline: self.status.deadline().map(|at| at.saturating_duration_since(began)),
+            services: self.status.slots().iter().map(spans).collect(),
+        };
+        Report { cause, services, stragglers, aborted, took, timeline }
     }
 }
 

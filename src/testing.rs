@@ -375,9 +375,7 @@ impl AsyncRead for MemoryStream {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         let amount = buf.len().min(pipe.bytes.len());
-        for (to, from) in buf.iter_mut().zip(pipe.bytes.drain(..amount)) {
-            *to = from;
-        }
+        io::Read::read_exact(&mut pipe.bytes, &mut buf[..amount])?;
         wake(&mut pipe.writer);
         Poll::Ready(Ok(amount))
     }

@@ -347,3 +347,14 @@ fn by_default_it_serves_server1_and_server2_on_8080_and_8081_over_ipv4_and_ipv6(
         assert!(logged.lines().any(|logged| logged.ends_with(line)), "{line}: {logged}");
     }
 }
+
+#[test]
+fn the_timeline_is_written_where_it_was_asked_for() {
+    let file = std::env::temp_dir().join(format!("adieu-timeline-{}.svg", std::process::id()));
+    let (mut server, _) = Server::start(&["--timeline", file.to_str().unwrap()]);
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait().code(), Some(0));
+    let svg = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(svg.contains("shut down by SIGTERM"));
+}

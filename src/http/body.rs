@@ -1,4 +1,4 @@
-//! A request body as a handler reads it.
+//! A request body on its way from the connection to whoever reads it.
 //!
 //! The connection's task fills an [`Intake`] only while somebody reads the [`RequestBody`] at its
 //! other end, so a body costs no more memory than one read.

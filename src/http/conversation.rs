@@ -5,28 +5,23 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Instant;
 
-use futures_lite::{FutureExt, future};
-use http_types::{Request, Response, StatusCode};
+use futures_lite::future;
+use http_types::{Response, StatusCode};
 use log::{debug, error, log_enabled};
 
 use super::answer::{self, Asker};
-use super::decoding::decode_head;
-use super::encoding::Answering;
 use super::framing::Unframer;
 use super::head::{self, Head, Refusal, refuse};
+use super::sending::Answering;
 use super::upgrade::hand_over;
-use super::upload::{Upload, poll_upload};
+use super::upload::Upload;
 use super::wire::{WRITE, Waiting, Wire};
-use super::{Exchange, Http};
+use super::{Http, handling};
 use crate::connection::{Connection, State};
 use crate::net::Stream;
-use crate::report::panic_message;
 
 /// The log target of the access log; at level debug, so that nobody has it by accident.
 const ACCESS: &str = "adieu::access";
@@ -59,8 +54,9 @@ pub(super) async fn hold<S: Stream>(
 async fn converse<S: Stream>(wire: &mut Wire<S>) -> io::Result<Next> {
     loop {
         let next = match receive(wire).await? {
-            Some(Ok(head)) => exchange(wire, head).await?,
-            Some(Err(refusal)) => turn_away(wire, Asker::UNKNOWN, refusal).await?,
+            // In a box of its own, so that whoever sends a head slowly has none of it.
+            Some(Ok(head)) => Box::pin(exchange(wire, head)).await?,
+            Some(Err(refusal)) => turn_away(wire, Asker::UNKNOWN, "-", refusal).await?,
             None => Next::Request,
         };
         if wire.inbox.is_empty() || wire.outbox.len() > WRITE || !matches!(next, Next::Request) {
@@ -111,25 +107,27 @@ async fn receive<S: Stream>(wire: &mut Wire<S>) -> io::Result<Option<Result<Head
 async fn turn_away<S: Stream>(
     wire: &mut Wire<S>,
     asker: Asker,
+    request: &str,
     refusal: Refusal,
 ) -> io::Result<Next> {
     debug!("{}: {}: {}", wire.connection.peer(), refusal.status as u16, refusal.reason);
+    let began = access_begins(wire);
     wire.connection.set_state(State::Active, None);
     wire.inbox.clear();
     let mut answering = Answering { asker, keep_alive: false, upload: None };
-    answering.send(wire, refusal.into()).await?;
+    let sent = answering.send(wire, refusal.into()).await?;
+    log_access(wire, request, refusal.status, sent, began);
     Ok(Next::Close)
 }
 
 /// One request and its answer.
 async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next> {
-    let began =
-        log_enabled!(target: ACCESS, log::Level::Debug).then(|| wire.connection.clock().now());
+    let began = access_begins(wire);
     wire.begin_request(&head);
     let asker = Asker { method: head.method, http_1_0: head.http_1_0 };
-    let (request, mut upload) = match decode_head(&head, &wire.http.limits).await {
+    let (request, mut upload) = match handling::decode(&head, &wire.http.limits) {
         Ok(decoded) => decoded,
-        Err(refusal) => return turn_away(wire, asker, refusal).await,
+        Err(refusal) => return turn_away(wire, asker, head.request(), refusal).await,
     };
     let response = match head.asterisk {
         // About the server and not a resource, so not the handler's; it may have a body all the same.
@@ -137,7 +135,7 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
             drop(request);
             Response::new(StatusCode::Ok)
         }
-        false => respond(wire, request, &mut upload).await?,
+        false => handling::handle(wire, request, &mut upload).await?,
     };
     let fault = upload.as_mut().and_then(|upload| upload.settle(wire));
     let mut response = match (fault, answer::check(&response, head.upgrade)) {
@@ -161,69 +159,15 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
     let status = response.status();
     let mut answering = Answering { asker, keep_alive, upload };
     let sent = answering.send(wire, response).await?;
-    if let Some(began) = began {
-        log_access(wire, &head, status, sent, began);
+    log_access(wire, head.request(), status, sent, began);
+    if let Some(sender) = upgrade {
+        return Ok(Next::Upgrade(sender));
     }
-    let goes_on = match &mut answering.upload {
+    let ended = match &mut answering.upload {
         Some(upload) if keep_alive => upload.finish(wire).await?,
-        _ => keep_alive,
+        _ => true,
     };
-    Ok(match upgrade {
-        Some(sender) => Next::Upgrade(sender),
-        None if goes_on => Next::Request,
-        None => Next::Close,
-    })
-}
-
-/// Has the handler answer, and feeds it the body meanwhile.
-async fn respond<S: Stream>(
-    wire: &mut Wire<S>,
-    request: Request,
-    upload: &mut Option<Upload>,
-) -> io::Result<Response> {
-    let exchange =
-        Exchange { peer: wire.connection.peer().clone(), cx: wire.connection.context().clone() };
-    let http = wire.http.clone();
-    // Inside the guard even when it is called: a handler need not be an async fn.
-    let handling = async { (http.handle)(request, exchange).await };
-    let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind());
-    let handled = loop {
-        let handled = poll_fn(|cx| {
-            if let Poll::Ready(handled) = handling.as_mut().poll(cx) {
-                return Poll::Ready(Some(handled));
-            }
-            // Earlier answers do not wait for this one.
-            match wire.outbox.is_empty() {
-                true => poll_upload(upload, wire, cx).map(|()| None),
-                false => Poll::Ready(None),
-            }
-        });
-        match handled.await {
-            Some(handled) => break handled,
-            None if wire.outbox.is_empty() => future::yield_now().await,
-            None => wire.flush().await?,
-        }
-    };
-    let name = wire.connection.context().name();
-    Ok(match handled {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => {
-            let status = match error.status() {
-                status if status.is_client_error() || status.is_server_error() => status,
-                _ => StatusCode::InternalServerError,
-            };
-            match status.is_server_error() {
-                true => error!("{name}: the handler failed: {error}"),
-                false => debug!("{name}: the handler refused: {error}"),
-            }
-            answer::plain(status, "")
-        }
-        Err(panic) => {
-            wire.connection.count_panic();
-            error!("{name}: the handler panicked: {}", panic_message(&*panic));
-            answer::plain(StatusCode::InternalServerError, "")
-        }
-    })
+    Ok(if keep_alive && ended { Next::Request } else { Next::Close })
 }
 
 /// Whether the next request is here already, all of it. Asked while draining: if so, it is still
@@ -246,16 +190,21 @@ async fn next_has_arrived<S: Stream>(wire: &mut Wire<S>, upload: &Option<Upload>
     }
 }
 
+/// When an exchange began; `None` if nobody wants its line in the access log.
+fn access_begins<S: Stream>(wire: &Wire<S>) -> Option<Instant> {
+    log_enabled!(target: ACCESS, log::Level::Debug).then(|| wire.connection.clock().now())
+}
+
 fn log_access<S: Stream>(
     wire: &Wire<S>,
-    head: &Head,
+    request: &str,
     status: StatusCode,
     sent: usize,
-    began: Instant,
+    began: Option<Instant>,
 ) {
+    let Some(began) = began else { return };
     let took = wire.connection.clock().now().saturating_duration_since(began);
     let name = wire.connection.context().name();
     let peer = wire.connection.peer();
-    let request = head.request();
     debug!(target: ACCESS, "{name} {peer} \"{request}\" {} {sent} B {took:.1?}", status as u16);
 }

@@ -1,4 +1,6 @@
-//! The guard behind the head: where a body ends, and its chunked framing taken off, byte by byte.
+//! Request bodies: the framing is checked byte by byte before the engine or a handler sees any of it.
+//!
+//! [`Unframer`] finds the end of a body and takes the framing off.
 
 use http_types::StatusCode;
 

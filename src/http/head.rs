@@ -38,6 +38,12 @@ pub enum Framing {
     Chunked,
 }
 
+impl Framing {
+    fn is_empty(self) -> bool {
+        matches!(self, Framing::None | Framing::Length(0))
+    }
+}
+
 /// A request head that passed.
 #[derive(Debug)]
 pub struct Head {
@@ -241,7 +247,7 @@ impl<'a> Fields<'a> {
             ));
         }
         let Target { host, path, asterisk } =
-            Target::of(self.method, self.target, self.host, self.http_1_0)?;
+            Target::of(&self.method, self.target, self.host, self.http_1_0)?;
         let mut canonical = Vec::with_capacity(self.others.len() + path.len() + host.len() + 48);
         write_line(&mut canonical, &[self.method.as_ref(), " ", &path, " HTTP/1.1"]);
         write_line(&mut canonical, &["host: ", host]);
@@ -252,11 +258,8 @@ impl<'a> Fields<'a> {
         }
         let keep_alive = !self.close && (!self.http_1_0 || self.keep_alive);
         // With a body it is ignored, which RFC 9110, 7.8 allows: the switch would come in its midst.
-        let upgrade = self.upgrade
-            && self.upgrade_option
-            && !self.http_1_0
-            && matches!(framing, Framing::None | Framing::Length(0));
-        let expects_continue = self.expects_continue && framing != Framing::None;
+        let upgrade = self.upgrade && self.upgrade_option && !self.http_1_0 && framing.is_empty();
+        let expects_continue = self.expects_continue && !framing.is_empty();
         let (method, http_1_0) = (self.method, self.http_1_0);
         Ok(Head {
             len,

@@ -6,12 +6,12 @@
 //! | file | what happens there |
 //! |---|---|
 //! | `wire.rs` | bytes in, bytes out, time limits |
+//! | `conversation.rs` | request after request: keep-alive, pipelining, the drain |
 //! | `head.rs`, `target.rs` | the guard: one well-formed head, or a refusal |
-//! | `framing.rs` | the guard: the body's framing, checked as it comes |
-//! | `conversation.rs` | decode, handle, answer; keep-alive, pipelining, the drain |
-//! | `decoding.rs` | the head through the engine's decoder |
-//! | `upload.rs`, `body.rs` | the body from the wire to its reader |
-//! | `answer.rs`, `encoding.rs` | a response made fit to be sent, through the engine's encoder |
+//! | `framing.rs` | the guard: where a body ends, checked as it comes |
+//! | `handling.rs` | the engine decodes, the handler answers |
+//! | `upload.rs`, `body.rs` | a body on its way in, while somebody reads it |
+//! | `answer.rs`, `sending.rs` | a response made fit to be sent, and sent through the engine's encoder |
 //! | `upgrade.rs` | the stream handed to a handler |
 //!
 //! What http-types cannot carry is refused with 400: header values that are not ASCII.
@@ -20,11 +20,11 @@
 mod answer;
 mod body;
 mod conversation;
-mod decoding;
-mod encoding;
 mod framing;
+mod handling;
 mod head;
 mod limits;
+mod sending;
 mod target;
 mod upgrade;
 mod upload;

@@ -1,4 +1,4 @@
-//! The guard on request targets: which host, and which path on it.
+//! Where a request goes: the forms of its target, and its Host.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use http_types::Method;
 
 use super::head::{Refusal, bad};
 
-/// What a request is about.
+/// A request's target as the engine takes it.
 pub(super) struct Target<'a> {
     pub(super) host: &'a str,
     pub(super) path: Cow<'a, str>,
@@ -16,23 +16,22 @@ pub(super) struct Target<'a> {
 impl<'a> Target<'a> {
     /// The four forms of a request target (RFC 9112, 3.2).
     pub(super) fn of(
-        method: Method,
+        method: &Method,
         target: &'a str,
-        host: Option<&'a str>,
+        given: Option<&'a str>,
         http_1_0: bool,
     ) -> Result<Target<'a>, Refusal> {
-        if let Some(host) = host {
+        if let Some(host) = given {
             check_host(host)?;
         } else if !http_1_0 {
             return Err(bad("no Host header"));
         }
         // An HTTP/1.0 request may lack a Host; the engine needs one to make a URL of.
-        let given = host;
-        let host = host.unwrap_or("localhost");
+        let host = given.unwrap_or("localhost");
         if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
             return Err(bad("malformed request target"));
         }
-        if target == "*" && method == Method::Options {
+        if target == "*" && *method == Method::Options {
             return Ok(Target { host, path: "/".into(), asterisk: true });
         }
         if target.starts_with('/') {

@@ -13,12 +13,27 @@ use super::wire::Wire;
 use crate::connection::State;
 use crate::net::Stream;
 
+/// Hands the stream to whoever waits at the other end of the response's upgrade, and waits
+/// until it is dropped there.
+pub(super) async fn hand_over<S: Stream>(
+    wire: Wire<S>,
+    sender: http_types::upgrade::Sender,
+) -> io::Result<()> {
+    let (open, closed) = async_channel::bounded::<Infallible>(1);
+    let Wire { stream, connection, inbox, .. } = wire;
+    connection.set_state(State::Upgraded, None);
+    let upgraded = Upgraded { stream, early: inbox.into(), _open: open };
+    sender.send(http_types::upgrade::Connection::new(upgraded)).await;
+    let Err(_dropped) = closed.recv().await;
+    Ok(())
+}
+
 /// The stream, beginning with what the client sent behind its request; while it is there, the
 /// connection counts as open.
-pub(super) struct Upgraded<S> {
-    pub(super) stream: S,
-    pub(super) early: VecDeque<u8>,
-    pub(super) _open: Sender<Infallible>,
+struct Upgraded<S> {
+    stream: S,
+    early: VecDeque<u8>,
+    _open: Sender<Infallible>,
 }
 
 impl<S: Stream> AsyncRead for Upgraded<S> {
@@ -54,19 +69,4 @@ impl<S: Stream> AsyncWrite for Upgraded<S> {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_close(cx)
     }
-}
-
-/// Hands the stream to whoever waits at the other end of the response's upgrade, and waits
-/// until it is dropped there.
-pub(super) async fn hand_over<S: Stream>(
-    wire: Wire<S>,
-    sender: http_types::upgrade::Sender,
-) -> io::Result<()> {
-    let (open, closed) = async_channel::bounded::<Infallible>(1);
-    let Wire { stream, connection, inbox, .. } = wire;
-    connection.set_state(State::Upgraded, None);
-    let upgraded = Upgraded { stream, early: inbox.into(), _open: open };
-    sender.send(http_types::upgrade::Connection::new(upgraded)).await;
-    let Err(_dropped) = closed.recv().await;
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! A request body on its way from the wire to whoever reads it.
+//! A request body on its way in: from the wire, through the unframer, to whoever reads it.
 
 use std::future::poll_fn;
 use std::io;
@@ -27,16 +27,23 @@ pub(super) struct Upload {
 }
 
 impl Upload {
+    /// A body framed like this, and the end at which it is read. It is an error if it is too long.
     pub(super) fn new(head: &Head, limits: &Limits) -> Result<(Upload, RequestBody), Refusal> {
         let unframer = Unframer::new(head.framing, limits.body_size)?;
         let (intake, body) = body::pipe();
-        let continue_first = head.expects_continue;
-        Ok((Upload { intake, unframer, continue_first, fault: None }, body))
+        let upload =
+            Upload { intake, unframer, continue_first: head.expects_continue, fault: None };
+        Ok((upload, body))
     }
 
-    /// Whether the whole body has arrived.
+    /// Whether all of it has come.
     pub(super) fn is_done(&self) -> bool {
         self.unframer.is_done()
+    }
+
+    /// Whether it was malformed, too large, too slow or cut short.
+    pub(super) fn has_failed(&self) -> bool {
+        self.fault.is_some()
     }
 
     /// Takes what belongs to the body out of the inbox.
@@ -71,7 +78,7 @@ impl Upload {
         self.unframer.is_done() || little || !self.intake.is_abandoned()
     }
 
-    /// Reads what is left of the body, if it is little. False: the connection must close.
+    /// Reads what is left of the request's body, if it is little. False: the connection must close.
     pub(super) async fn finish<S: Stream>(&mut self, wire: &mut Wire<S>) -> io::Result<bool> {
         let mut spare = SPARE;
         loop {
@@ -82,13 +89,17 @@ impl Upload {
             if self.unframer.is_done() {
                 return Ok(true);
             }
-            if spare == 0 || self.fault.is_some() || wire.connection.draining() {
+            if spare == 0 || self.fault.is_some() {
                 return Ok(false);
             }
             wire.flush().await?;
-            match poll_fn(|cx| wire.poll_fill_within(Waiting::Body, cx)).await {
-                Ok(amount) if amount > 0 => {}
-                _ => return Ok(false),
+            // The drain does not wait for what nobody wants.
+            let more = poll_fn(|cx| match wire.connection.draining() {
+                true => Poll::Ready(Ok(0)),
+                false => wire.poll_fill_within(Waiting::Body, cx),
+            });
+            if !matches!(more.await, Ok(1..)) {
+                return Ok(false);
             }
         }
     }

@@ -252,6 +252,11 @@ impl<S: Stream> Wire<S> {
         let mut written = 0;
         while written < self.outbox.len() {
             written += poll_fn(|cx| {
+                // Asked once more, the system may find room for bytes though the client took none.
+                let waits = self.connection.waits_for() == Some(Waiting::Answer);
+                if waits && self.connection.expired() {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
                 match Pin::new(&mut self.stream).poll_write(cx, &self.outbox[written..]) {
                     Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     Poll::Ready(Ok(amount)) => {

@@ -98,19 +98,26 @@ impl Talk {
         C: Future<Output = ::hyper::Result<()>>,
     {
         let mut told = false;
-        let mut asked = 0;
+        let mut noted = Noted::default();
         let mut patience = Patience::default();
         poll_fn(|cx| {
             loop {
                 // Before the poll, or news that comes with it would wake nobody.
                 self.connection.wake_on_news(cx);
                 let over = self.connection.draining() || self.connection.expired();
+                if over && !told {
+                    self.wire.look();
+                }
                 if let Poll::Ready(ended) = conversation.as_mut().poll(cx) {
                     return Poll::Ready(ended.map(|()| End::Closed).map_err(io::Error::other));
                 }
-                let state = self.note_state(&mut asked);
+                let state = self.note_state(&mut noted);
                 if state == State::Head && self.connection.expired() {
                     return Poll::Ready(Ok(End::HeadTooSlow));
+                }
+                if state == State::Active && self.connection.expired() {
+                    // The client takes nothing of its answer.
+                    return Poll::Ready(Ok(End::Closed));
                 }
                 if over && !told && state != State::Head {
                     told = true;
@@ -131,24 +138,25 @@ impl Talk {
     }
 
     /// Finds out what the connection is doing, and puts it on the books if that is news.
-    fn note_state(&self, asked: &mut u64) -> State {
-        let connection = &self.connection;
-        let before = connection.state();
+    fn note_state(&self, noted: &mut Noted) -> State {
+        let now = Noted { asked: self.asked.get(), blocked_after: self.wire.blocked_after() };
         let (state, limit) = match self.in_flight.get() {
             _ if self.wire.is_closing() => (State::Closing, None),
+            _ if now.blocked_after.is_some() => (State::Active, Some(self.limits.answer)),
             1.. => (State::Active, None),
             0 if self.wire.has_received() && !self.is_http2.get() => {
                 (State::Head, Some(self.limits.head))
             }
             0 => (State::Idle, Some(self.limits.idle)),
         };
-        let is_news = state != before || (*asked != self.asked.get() && state != State::Head);
-        if is_news {
+        let connection = &self.connection;
+        // The time of a head runs from its first byte.
+        if state != connection.state() || (state != State::Head && now != *noted) {
             connection.set_state(state, limit);
-            *asked = self.asked.get();
             if let (State::Active, Some((method, uri))) = (state, &*self.latest.borrow()) {
                 connection.set_request(format_args!("{method} {}", uri.path()));
             }
+            *noted = now;
         }
         state
     }
@@ -173,6 +181,13 @@ impl Talk {
         self.connection.set_state(State::Upgraded, None);
         self.wire.closed().await;
     }
+}
+
+/// What was known of a conversation when its state was last put on the books.
+#[derive(Default, PartialEq)]
+struct Noted {
+    asked: u64,
+    blocked_after: Option<u64>,
 }
 
 /// How long the peer is waited for, when it is only the peer.

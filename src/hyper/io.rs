@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use ::hyper::rt::{Read, ReadBufCursor, Write};
@@ -30,6 +30,8 @@ pub(super) struct Io<S> {
     /// What was read before hyper came.
     early: Vec<u8>,
     news: Arc<News>,
+    /// The last read took all that was there.
+    drained: bool,
     closing: bool,
     _open: Sender<Infallible>,
 }
@@ -38,6 +40,18 @@ pub(super) struct Io<S> {
 struct News {
     received: AtomicBool,
     closing: AtomicBool,
+    look: AtomicBool,
+    blocked: AtomicBool,
+    writes: AtomicU64,
+}
+
+impl News {
+    fn note_write<T>(&self, written: &Poll<T>) {
+        self.blocked.store(written.is_pending(), Relaxed);
+        if written.is_ready() {
+            self.writes.fetch_add(1, Relaxed);
+        }
+    }
 }
 
 /// What can be seen of an [`Io`] from outside.
@@ -56,9 +70,19 @@ impl Wire {
         self.news.received.store(false, Relaxed);
     }
 
+    /// Has the next read look at the socket, even if nobody has said that something is there.
+    pub(super) fn look(&self) {
+        self.news.look.store(true, Relaxed);
+    }
+
     /// Whether hyper has written all that it had to write.
     pub(super) fn is_closing(&self) -> bool {
         self.news.closing.load(Relaxed)
+    }
+
+    /// Whether the client takes nothing of what is to be written; then, after how many writes.
+    pub(super) fn blocked_after(&self) -> Option<u64> {
+        self.news.blocked.load(Relaxed).then(|| self.news.writes.load(Relaxed))
     }
 
     /// Waits until the stream is closed, whoever has it.
@@ -72,7 +96,9 @@ impl<S: Stream> Io<S> {
         let news = Arc::new(News::default());
         news.received.store(true, Relaxed);
         let (sender, open) = async_channel::bounded(1);
-        let io = Io { stream, early: opening.0, news: news.clone(), closing: false, _open: sender };
+        let early = opening.0;
+        let io =
+            Io { stream, early, news: news.clone(), drained: false, closing: false, _open: sender };
         (io, Wire { news, open })
     }
 }
@@ -93,9 +119,16 @@ impl<S: Stream> Read for Io<S> {
             }
             return Poll::Ready(Ok(()));
         }
+        // hyper reads whenever it is woken, in HTTP/2 after every answer: each of these reads would
+        // be a system call that finds nothing.
+        if this.drained && !this.news.look.load(Relaxed) {
+            ready!(this.stream.poll_readable(cx))?;
+        }
+        this.news.look.store(false, Relaxed);
         SCRATCH.with_borrow_mut(|scratch| {
             let most = scratch.len().min(buf.remaining());
             let read = Pin::new(&mut this.stream).poll_read(cx, &mut scratch[..most]);
+            this.drained = !matches!(read, Poll::Ready(Ok(amount)) if amount == most);
             let amount = ready!(read)?;
             buf.put_slice(&scratch[..amount]);
             if amount > 0 {
@@ -112,7 +145,9 @@ impl<S: Stream> Write for Io<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.news.note_write(&written);
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -146,6 +181,8 @@ impl<S: Stream> Write for Io<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.news.note_write(&written);
+        written
     }
 }

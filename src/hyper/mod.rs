@@ -82,6 +82,7 @@ type SetUp<Builder> = Box<dyn Fn(&mut Builder)>;
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     head: Duration,
+    answer: Duration,
     idle: Duration,
 }
 
@@ -95,7 +96,11 @@ impl<S: fmt::Debug> fmt::Debug for Hyper<S> {
 impl<S> Hyper<S> {
     /// Answers requests with `service`. It need not be `Send`.
     pub fn new(service: S) -> Hyper<S> {
-        let limits = Limits { head: Duration::from_secs(10), idle: Duration::from_secs(60) };
+        let limits = Limits {
+            head: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+        };
         Hyper { service, limits, http1: Box::new(|_| {}), http2: Box::new(|_| {}) }
     }
 
@@ -126,6 +131,13 @@ impl<S> Hyper<S> {
     /// 408. Kept to within 100 ms. Default: 10 s.
     pub fn head_time(mut self, limit: Duration) -> Hyper<S> {
         self.limits.head = limit;
+        self
+    }
+
+    /// Sets how long a client may take nothing of an answer that is to be written to its socket; then
+    /// the connection is cut. Kept to within 100 ms. Default: 30 s.
+    pub fn answer_time(mut self, limit: Duration) -> Hyper<S> {
+        self.limits.answer = limit;
         self
     }
 
@@ -173,7 +185,7 @@ where
     }
 
     fn shortest_limit(&self) -> Duration {
-        self.limits.head.min(self.limits.idle)
+        self.limits.head.min(self.limits.answer).min(self.limits.idle)
     }
 }
 

@@ -408,6 +408,7 @@ fn continue_is_not_sent_when_the_body_is_here_or_there_is_none() {
     let seen = web.ask(post("/", "Expect: 100-continue\r\n", "body"));
     assert_eq!(seen.statuses(), [200]);
     assert_eq!(web.ask(get("/", "Expect: 100-continue\r\n")).statuses(), [200]);
+    assert_eq!(web.ask(post("/", "Expect: 100-continue\r\n", "")).statuses(), [200]);
 }
 
 #[test]
@@ -463,6 +464,18 @@ fn a_malformed_body_that_nobody_reads_is_refused_or_closes_the_connection() {
     client.send("nonsense\r\n".to_owned() + &get("/hidden", ""));
     let seen = client.sees();
     assert_eq!((seen.statuses(), seen.closed), (vec![200], true));
+}
+
+#[test]
+fn the_drain_does_not_wait_for_a_body_that_nobody_wants() {
+    let web = Web::serve(|_: Request| async { Ok("no thanks".into()) });
+    let client = web.connect();
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhello");
+    assert_eq!(client.sees().statuses(), [200]);
+    web.bench.signal(adieu::Signal::Term);
+    web.pass(std::time::Duration::from_secs(1));
+    assert!(client.is_gone());
+    assert!(web.bench.report().is_graceful());
 }
 
 #[test]

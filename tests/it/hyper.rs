@@ -13,7 +13,7 @@ use adieu::hyper::hyper::service::service_fn;
 use adieu::hyper::hyper::{Request, Response};
 use adieu::hyper::{Exchange, Hyper};
 use adieu::testing::{MemoryStream, Network, memory, settle};
-use adieu::{Report, Server, Signal, State, Supervisor, Trigger};
+use adieu::{Listener, Report, Server, Signal, State, Supervisor, Trigger};
 use futures_lite::{future, stream};
 use smol::Timer;
 
@@ -170,6 +170,25 @@ fn a_head_may_take_ten_seconds_and_an_idle_connection_a_minute() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_for_thirty_seconds_is_cut() {
+    let (bench, network) = serve(|_| async { Ok(Response::new("x".repeat(10_000))) });
+    let [slow, stuck] = [(); 2].map(|()| network.connect_with_capacity(100).expect("it listens"));
+    for client in [&slow, &stuck] {
+        client.send(GET);
+    }
+    settle(&bench.executor);
+    for _ in 0..2 {
+        bench.pass(Duration::from_secs(25));
+        assert_eq!(slow.receive(100).len(), 100);
+        settle(&bench.executor);
+    }
+    assert!(stuck.is_gone(), "it has taken nothing");
+    assert!(!slow.is_closed(), "it goes on taking");
+    bench.pass(Duration::from_secs(31));
+    assert!(slow.is_gone());
+}
+
+#[test]
 fn a_request_that_does_not_end_is_cut_off_and_named() {
     let (bench, network) = serve(|_| pending());
     let client = connect(&bench, &network);
@@ -197,6 +216,27 @@ fn a_panic_is_answered_with_500() {
     let report = bench.report();
     assert!(report.is_graceful());
     assert_eq!(report.services[0].counts.panicked, 1);
+}
+
+#[test]
+fn an_http2_client_that_does_not_answer_the_goodbye_gets_two_seconds() {
+    let (bench, network) = serve(hello);
+    let client = connect(&bench, &network);
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    client.send(b"\0\0\0\x04\0\0\0\0\0"); // SETTINGS
+    settle(&bench.executor);
+    client.received();
+    bench.signal(Signal::Term);
+    let goodbye = client.received();
+    let go_away = b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0";
+    assert!(goodbye.starts_with(go_away), "{goodbye:?}");
+    bench.pass(Duration::from_millis(1900));
+    assert!(!client.is_gone());
+    bench.pass(Duration::from_millis(200));
+    assert!(client.is_gone());
+    let report = bench.report();
+    assert!(report.is_graceful());
+    assert_eq!(report.services[0].counts.closed_idle, 1);
 }
 
 #[test]
@@ -230,6 +270,25 @@ fn an_upgraded_stream_is_the_handlers_and_is_waited_for() {
     let report = future::block_on(executor.run(run));
     assert!(client.is_gone());
     assert!(report.is_graceful());
+}
+
+#[test]
+fn a_router_of_axum_is_served() {
+    let router = axum::Router::new().route("/it", axum::routing::get(async || "it")).route(
+        "/{name}",
+        axum::routing::get(async |axum::extract::Path(name): axum::extract::Path<String>| name),
+    );
+    let (listener, network) = memory();
+    let server = Server::new(listener, Hyper::new(adieu::hyper::tower(router)));
+    let bench = Bench::start(|supervisor| supervisor.service("api", server));
+    let client = connect(&bench, &network);
+    for (path, status, body) in [("/it", 200, "it"), ("/you", 200, "you"), ("/a/b", 404, "")] {
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes());
+        settle(&bench.executor);
+        let answer = received(&client);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
+    }
 }
 
 // ---------------------------------------------------------------- real clients
@@ -269,8 +328,6 @@ fn with_server<T>(client: impl AsyncFnOnce(String, Trigger) -> T) -> (T, Report)
     let run = supervisor.run(stream::pending());
     smol::block_on(future::zip(client(format!("http://{address}"), trigger), run))
 }
-
-use adieu::Listener as _;
 
 fn command(path: PathBuf, arguments: &[&str]) -> Command {
     let mut command = Command::new(path);

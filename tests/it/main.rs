@@ -31,6 +31,8 @@ mod promises;
 mod readme;
 mod supervisor;
 mod tcp;
+#[cfg(feature = "http")]
+mod timeline;
 mod unix;
 #[cfg(feature = "http")]
 mod upgrade;

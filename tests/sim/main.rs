@@ -33,32 +33,33 @@ const NAME: &str = "simulation";
 /// Every so many seeds one is run twice, and must be the same.
 const TWICE: u64 = 50;
 
-/// After so many failures there is nothing more to learn.
-const ENOUGH: u64 = 10;
-
 fn main() -> ExitCode {
-    let mut seeds = 2_000;
+    // After ten failures there is nothing more to learn.
+    let (mut seeds, mut enough) = (2_000, 10);
     let mut one = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|value| value.parse().ok());
-        match (argument.as_str(), &mut seeds) {
-            ("--seeds", seeds) => match number() {
-                Some(number) => *seeds = number,
-                None => return usage(),
-            },
-            ("--seed", _) => match number() {
-                Some(number) => one = Some(number),
-                None => return usage(),
-            },
-            ("--list", _) => {
+        let wanted = match argument.as_str() {
+            "--seeds" => &mut seeds,
+            "--enough" => &mut enough,
+            "--seed" => one.insert(0),
+            "--list" => {
                 println!("{NAME}: test");
                 return ExitCode::SUCCESS;
             }
-            // A filter for other tests, or an option of the usual harness.
-            (filter, seeds) if !filter.starts_with('-') && !NAME.contains(filter) => *seeds = 0,
-            _ => {}
-        }
+            // Options of the usual harness mean nothing here; a filter may be for other tests.
+            filter if filter.starts_with('-') || NAME.contains(filter) => continue,
+            _ => {
+                seeds = 0;
+                continue;
+            }
+        };
+        let Some(number) = number() else {
+            eprintln!("usage: cargo test --test sim -- [--seeds NUMBER | --seed SEED]");
+            return ExitCode::from(2);
+        };
+        *wanted = number;
     }
     // Panics are part of the plan.
     std::panic::set_hook(Box::new(|panic| {
@@ -68,22 +69,17 @@ fn main() -> ExitCode {
     }));
     let failed = match one {
         Some(seed) => u64::from(!holds(seed, true)),
-        None => many(seeds),
+        None => many(seeds, enough),
     };
     ExitCode::from(u8::from(failed > 0))
 }
 
-fn usage() -> ExitCode {
-    eprintln!("usage: cargo test --test sim -- [--seeds NUMBER | --seed SEED]");
-    ExitCode::from(2)
-}
-
-/// Runs the seeds from 0 on all cores, and tells how many failed.
-fn many(seeds: u64) -> u64 {
+/// Runs the seeds from 0 on all cores until so many have failed, and tells how many have.
+fn many(seeds: u64, enough: u64) -> u64 {
     let began = Instant::now();
     let (next, failed) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = || {
-        while failed.load(Ordering::Relaxed) < ENOUGH {
+        while failed.load(Ordering::Relaxed) < enough {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds {
                 break;

@@ -23,6 +23,9 @@ impl Watch {
         self.clear_hot(world);
         self.connections(world);
         if !world.draining() {
+            if has_cause(world) {
+                world.violation(format_args!("there is a cause, and the drain has not begun"));
+            }
             return;
         }
         let first = self.began.is_none();
@@ -131,6 +134,20 @@ impl Watch {
             }
         }
     }
+}
+
+fn has_cause(world: &World) -> bool {
+    let past = |at: &Duration| *at <= world.now();
+    let asked = world
+        .plan
+        .events
+        .iter()
+        .any(|(at, event)| past(at) && matches!(event, Event::Signal(_) | Event::Trigger));
+    let failed = world.plan.services.iter().any(|service| match service {
+        ServicePlan::Fails(at) | ServicePlan::Panics(at) => past(at),
+        _ => false,
+    });
+    asked || failed
 }
 
 /// All it has sent was answered, or it has sent nothing.

@@ -41,6 +41,7 @@ pub struct Seen {
 /// One request: when its bytes were sent, and what the handler made of it.
 #[derive(Debug, Default)]
 pub struct Asked {
+    pub len: usize,
     pub first: Option<Stamp>,
     pub head: Option<Stamp>,
     pub last: Option<Stamp>,

@@ -1,4 +1,4 @@
-//! An answer on its way out, through the engine's encoder.
+//! An answer on its way out, through the engine's encoder and the outbox.
 
 use std::future::poll_fn;
 use std::io;

@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""The peers of HTTP/1.1 beside their rivals: the `hyper` and `grpc` features, and raw TCP.
+
+Requests/s of HTTP/1.1 (wrk, 64 connections) against bare hyper on smol and on tokio, and of unary gRPC calls
+(h2load, one connection, 50 streams) against tonic's own server on tokio; the servers take turns, and ratios are
+taken within a round. What clients see of a SIGTERM under gRPC load is seen with PyPI's grpcio. The programs are
+in benches/rivals.
+"""
+
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Callable, Iterator
+
+import harness
+from harness import ROOT, Client, Figure, Missing, Server, Wrong, connect, free_ports, spread, tool
+from throughput import load
+
+RIVALS = ROOT / "benches" / "rivals" / "target" / "release"
+SAY = "/adieu.echo.Echo/Say"
+REPEAT = "/adieu.echo.Echo/Repeat"
+WORDS = b"\x0a\x05hello"
+STREAMS = 50
+IDLE = 10_000
+
+
+def serve(name: str) -> Server:
+    ports = free_ports(1)
+    path = harness.built(RIVALS / name, "cargo build --release --manifest-path benches/rivals/Cargo.toml")
+    return Server([path, f"127.0.0.1:{ports[0]}"], ports)
+
+
+# ---------------------------------------------------------------- requests per second
+
+
+def in_turns(names: list[str], measure: Callable[[Server], float]) -> dict[str, list[float]]:
+    rates: dict[str, list[float]] = {name: [] for name in names}
+    with ExitStack() as stack:
+        servers = {name: stack.enter_context(serve(name)) for name in names}
+        for server in servers.values():
+            measure(server)  # to warm up
+        for _ in range(options.rounds):
+            for name in names:
+                rates[name].append(measure(servers[name]))
+    return rates
+
+
+def compared(unit: str, rates: dict[str, list[float]], bounds: dict[str, float]) -> Iterator[Figure]:
+    ours, *_ = rates
+    for name, values in rates.items():
+        yield Figure(f"{name}: {unit}", "", spread(values, "", 0))
+    for name, bound in bounds.items():
+        ratios = [this / that for this, that in zip(rates[ours], rates[name])]
+        measured = spread(ratios, " x", 2)
+        yield Figure(f"{ours} to {name}", f"at least {bound} x", measured, statistics.median(ratios) >= bound)
+
+
+def http1() -> Iterator[Figure]:
+    wrk = tool("wrk", "wrk")
+    names = ["adieu-hyper", "smol-hyper", "tokio-hyper"]
+    rates = in_turns(names, lambda server: load(wrk, server, 1, options.seconds).rate)
+    yield from compared("HTTP/1.1 requests/s", rates, {"smol-hyper": 0.95, "tokio-hyper": 0.88})
+
+
+def unary() -> Iterator[Figure]:
+    h2load = tool("h2load", "nghttp2-client")
+    with tempfile.NamedTemporaryFile() as message:
+        message.write(b"\0" + len(WORDS).to_bytes(4, "big") + WORDS)
+        message.flush()
+        headers = ["--header=content-type: application/grpc", "--header=te: trailers"]
+
+        def measure(server: Server) -> float:
+            url = f"http://127.0.0.1:{server.ports[0]}{SAY}"
+            duration = f"--duration={options.seconds}"
+            command = [h2load, "-c1", f"-m{STREAMS}", duration, f"--data={message.name}", *headers, url]
+            told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            rate = re.search(r"([\d.]+) req/s", told)
+            failed = re.search(r"(\d+) failed, (\d+) errored", told)
+            if not rate or not failed or any(int(count) for count in failed.groups()):
+                raise Wrong(f"h2load says: {told}")
+            return float(rate[1])
+
+        rates = in_turns(["adieu-grpc", "tokio-tonic"], measure)
+    yield from compared(f"unary calls/s, {STREAMS} streams", rates, {"tokio-tonic": 0.9})
+
+
+# ---------------------------------------------------------------- shutdown
+
+
+def requests_on_the_wire() -> Iterator[Figure]:
+    """Requests that were sent before SIGTERM: on 50 open connections, and on 20 in the accept queue."""
+    lost, total, seconds = 0, 0, []
+    for _ in range(options.rounds):
+        with serve("adieu-hyper") as server:
+            port = server.ports[0]
+            clients = [Client(port, number) for number in range(50)]
+            for client in clients:
+                client.hello("server1")
+            server.freeze()
+            clients += [Client(port, number) for number in range(50, 70)]
+            for client in clients:
+                client.ask()
+            server.signal(signal.SIGTERM)
+            server.thaw()
+            for client in clients:
+                total += 1
+                try:
+                    client.answer().check_hello("server1")
+                except (Wrong, OSError):
+                    lost += 1
+                client.close()
+            seconds.append(1000 * server.exit().seconds)
+    yield harness.exactly("requests on the wire when SIGTERM came: lost", f"0 of {total}", f"{lost} of {total}")
+    yield Figure("from SIGTERM to the exit", "", spread(seconds, " ms"))
+
+
+def shutdown_under_load() -> Iterator[Figure]:
+    """100 unary calls a second and 20 open streams of 2 s, and SIGTERM in the middle."""
+    try:
+        import grpc
+    except ImportError:
+        raise Missing("grpcio is missing: run `pip install grpcio`") from None
+
+    ends: Counter[str] = Counter()
+
+    def call(make: Callable[[], object]) -> None:
+        try:
+            make()
+            ends["OK"] += 1
+        except grpc.RpcError as error:
+            refused = error.code() is grpc.StatusCode.UNAVAILABLE and "connect" in error.details().lower()
+            ends["not connected" if refused else f"{error.code().name}: {error.details()}"] += 1
+
+    with serve("adieu-grpc") as server:
+        with grpc.insecure_channel(f"127.0.0.1:{server.ports[0]}") as channel:
+            say, repeat = channel.unary_unary(SAY), channel.unary_stream(REPEAT)
+            stream = WORDS + b"\x10\x64\x18\x14"  # 20 answers, 100 ms apart
+            calls = [lambda: list(repeat(stream))] * 20
+            threads = [threading.Thread(target=call, args=[make]) for make in calls]
+            for number in range(300):
+                threads.append(threading.Timer(number / 100, call, args=[lambda: say(WORDS + b"\x10\x32")]))
+            for thread in threads:
+                thread.start()
+            time.sleep(1)
+            server.signal(signal.SIGTERM)
+            ended = server.exit()
+            for thread in threads:
+                thread.join()
+    bad = sum(count for end, count in ends.items() if end not in ("OK", "not connected"))
+    told = ", ".join(f"{end}: {count}" for end, count in sorted(ends.items()))
+    yield Figure("calls that fail, but for those that find nobody", "0", f"{bad} ({told})", bad == 0)
+    yield harness.exactly("exit code under gRPC load", "0", str(ended.code))
+    yield Figure("from SIGTERM to the exit, streams of 2 s open", "", f"{ended.seconds:.2f} s")
+
+
+# ---------------------------------------------------------------- memory
+
+
+def idle_connections() -> Iterator[Figure]:
+    harness.need_descriptors(IDLE)
+    for name, bound in [("adieu-tcp", 1024), ("adieu-hyper", 1024)]:
+        with serve(name) as server:
+            before = server.rss()
+            clients = [connect(server.ports[0], number) for number in range(IDLE)]
+            time.sleep(1)
+            each = (server.rss() - before) / IDLE
+            for client in clients:
+                client.close()
+        what = f"{name}: per connection that has sent nothing, of {IDLE:,}"
+        yield Figure(what, f"at most {bound:,} bytes", f"{each:,.0f} bytes", each <= bound)
+
+
+if __name__ == "__main__":
+    parser = harness.arguments(__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3, help="of each load in a round")
+    parser.add_argument("--rivals", type=Path, default=RIVALS, help="where the programs were built")
+    options, report = parser.parse_args(), harness.Report()
+    RIVALS = options.rivals
+    harness.prepare(options.server, harness.Report())
+    report.section("Peers")
+    for experiment in [http1, unary, requests_on_the_wire, shutdown_under_load, idle_connections]:
+        report.run(experiment.__name__.replace("_", " "), experiment())
+    sys.exit(report.exit_code())

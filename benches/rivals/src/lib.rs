@@ -1,0 +1,19 @@
+//! What every program here answers.
+
+use std::convert::Infallible;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response};
+
+#[path = "../../../examples/proto/mod.rs"]
+pub mod proto;
+
+pub async fn hello(_request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::new(Full::new(Bytes::from_static(b"Hello from server1"))))
+}
+
+/// The address to listen on: the one argument.
+pub fn address() -> String {
+    std::env::args().nth(1).expect("an argument: the address to listen on")
+}

@@ -1,0 +1,112 @@
+//! What an HTTP server logs. It has a process of its own, because the logger is the process's.
+#![cfg(feature = "http")]
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use adieu::http::Exchange;
+use adieu::http::http_types::{Error, Request, Response, Result};
+use log::{LevelFilter, Log, Metadata, Record};
+
+use crate::web::{Web, get, post_chunked};
+
+#[path = "it/answer.rs"]
+#[allow(dead_code)]
+mod answer;
+#[path = "it/bench.rs"]
+#[allow(dead_code)]
+mod bench;
+#[path = "it/web.rs"]
+#[allow(dead_code)]
+mod web;
+
+/// Keeps every line, as `target: message`.
+struct Kept(Mutex<Vec<String>>);
+
+static KEPT: Kept = Kept(Mutex::new(Vec::new()));
+
+impl Log for Kept {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("adieu")
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            // Which file of `http` it was is nobody's business.
+            let target = match record.target() {
+                target if target.starts_with("adieu::http") => "adieu::http",
+                target => target,
+            };
+            let line = format!("{} {target}: {}", record.level(), record.args());
+            self.0.lock().unwrap().push(line);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// The lines of one target since the last call.
+fn lines(target: &str) -> Vec<String> {
+    let kept = std::mem::take(&mut *KEPT.0.lock().unwrap());
+    kept.into_iter().filter(|line| line.contains(&format!(" {target}: "))).collect()
+}
+
+async fn handler(mut request: Request, exchange: Exchange) -> Result<Response> {
+    match request.url().path() {
+        "/slow" => exchange.sleep(Duration::from_millis(1500)).await,
+        "/fails" => return Err(Error::from_str(503, "no database")),
+        "/refuses" => return Err(Error::from_str(404, "no such thing")),
+        "/injects" => {
+            let mut response = Response::new(200);
+            response.insert_header("name", "a\r\nb");
+            return Ok(response);
+        }
+        "/reads" => drop(request.body_bytes().await?),
+        "/panics" => panic!("oh no"),
+        _ => {}
+    }
+    Ok("hello".into())
+}
+
+// One test, for there is one logger.
+#[test]
+fn requests_are_logged_for_those_who_ask_and_what_went_wrong_for_all() {
+    log::set_logger(&KEPT).unwrap();
+    log::set_max_level(LevelFilter::Debug);
+    let web = Web::serve(handler);
+    let client = web.connect();
+
+    client.send(get("/a?b=c", ""));
+    client.send(get("/slow", ""));
+    web.pass(Duration::from_millis(1500));
+    client.send("GET  /\r\n");
+    assert_eq!(
+        lines("adieu::access"),
+        [
+            "DEBUG adieu::access: web client 1 \"GET /a?b=c\" 200 5 B 0.0ns",
+            "DEBUG adieu::access: web client 1 \"GET /slow\" 200 5 B 1.5s",
+            "DEBUG adieu::access: web client 1 \"-\" 400 23 B 0.0ns",
+        ]
+    );
+
+    for (path, line) in [
+        ("/fails", "ERROR adieu::http: web: the handler failed: no database"),
+        ("/refuses", "DEBUG adieu::http: web: the handler refused: no such thing"),
+        ("/panics", "ERROR adieu::http: web: the handler panicked: oh no"),
+    ] {
+        web.ask(get(path, ""));
+        assert_eq!(lines("adieu::http"), [line]);
+    }
+    web.ask(post_chunked("/reads", "nonsense"));
+    let told = lines("adieu::http");
+    assert!(told.iter().all(|line| line.starts_with("DEBUG")), "the client's fault: {told:?}");
+    web.ask(get("/injects", ""));
+    assert_eq!(
+        lines("adieu::http"),
+        ["ERROR adieu::http: web: GET /injects: control characters in the value of name"]
+    );
+
+    log::set_max_level(LevelFilter::Info);
+    web.ask(get("/", ""));
+    assert!(lines("adieu::access").is_empty(), "off by default");
+}

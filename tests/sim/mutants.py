@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""Breaks the drain in many ways, one at a time, and sees whether the simulation notices within 2,000 seeds.
+
+    python3 tests/sim/mutants.py              all of them, and writes tests/sim/MUTANTS.md
+    python3 tests/sim/mutants.py linger       those whose name contains a word; writes nothing
+
+Works in a copy below target/. Exits 1 if a mutant survives, or if its text is not found in the source any more.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+COPY = ROOT / "target" / "mutants" / "copy"
+RESULT = Path(__file__).parent / "MUTANTS.md"
+SEEDS = 2_000
+
+
+class Mutant(NamedTuple):
+    name: str
+    file: str
+    edits: list[tuple[str, str]]  # what is there, and what is put in its place
+
+
+def mutant(name: str, file: str, *texts: str) -> Mutant:
+    return Mutant(name, file, list(zip(texts[::2], texts[1::2])))
+
+
+MUTANTS = [
+    mutant(
+        "skips the last look before it closes", "http/wire.rs",
+        "match self.poll_fill(cx)? {",
+        "if over {\nreturn Poll::Ready(Ok(false));\n}\nmatch self.poll_fill(cx)? {",
+    ),
+    mutant(
+        "skips the last look at the idle limit", "http/wire.rs",
+        "let over = self.connection.draining()",
+        "if self.connection.expired() {\nreturn Poll::Ready(Ok(false));\n}\nlet over = self.connection.draining()",
+    ),
+    mutant(
+        "takes one read for all that has arrived", "http/wire.rs",
+        "while self.inbox.len() < LAST_LOOK {", "for _ in 0..1 {",
+    ),
+    mutant("skips the accept queue", "server.rs", "accepting.empty_the_queue().await?;", ""),
+    mutant(
+        "listens on in the drain", "server.rs",
+        "accepting.empty_the_queue().await?;", "accepting.empty_the_queue().await?;\nstd::mem::forget(accepting);",
+    ),
+    mutant(
+        "counts a connection only when its task runs", "server.rs",
+        "let connection = cx.register.enter(cx.clone(), peer);\n        let entry = connection.entry();\n", "",
+        "let serving = self.protocol.clone().serve(stream, connection);\n", "let protocol = self.protocol.clone();\n",
+        "let serving = Box::pin(AssertUnwindSafe(serving).catch_unwind());\n", "",
+        "self.cx.spawn(async move {\n",
+        "self.cx.spawn(async move {\nlet connection = cx.register.enter(cx.clone(), peer);\n"
+        "let entry = connection.entry();\n"
+        "let serving = AssertUnwindSafe(protocol.serve(stream, connection)).catch_unwind();\n",
+    ),
+    mutant("accepts beyond the limit", "server.rs", "self.cx.register.room(self.max_connections).await;", ""),
+    mutant("does not back off without descriptors", "server.rs", "self.cx.sleep(self.pause).await;", ""),
+    mutant(
+        "ends connections in flight at once", "server.rs",
+        "match serving.await {", "match cx.shutdown().race(serving).await.unwrap_or(Ok(Ok(()))) {",
+    ),
+    mutant("forgets Connection: close", "http/answer.rs", 'response.insert_header(CONNECTION, "close");', ""),
+    mutant(
+        "keeps alive in the drain", "http/conversation.rs",
+        "(!wire.connection.draining() || next_has_arrived(wire, &upload).await)", "true",
+    ),
+    mutant(
+        "drops what is pipelined", "http/conversation.rs",
+        "(!wire.connection.draining() || next_has_arrived(wire, &upload).await)", "!wire.connection.draining()",
+    ),
+    mutant(
+        "closes before the answer is flushed", "http/conversation.rs",
+        "if wire.inbox.is_empty() || wire.outbox.len() > WRITE || !matches!(next, Next::Request) {",
+        "if matches!(next, Next::Request) && (wire.inbox.is_empty() || wire.outbox.len() > WRITE) {",
+    ),
+    mutant(
+        "does not linger", "http/conversation.rs",
+        "Next::Close => return Box::pin(wire.linger()).await,", "Next::Close => return Ok(()),",
+    ),
+    mutant(
+        "lingers for long in the drain", "http/wire.rs",
+        "const LINGER_DRAINING: Duration = Duration::from_millis(100);",
+        "const LINGER_DRAINING: Duration = Duration::from_millis(150);",
+    ),
+    mutant("takes a short write for a whole one", "http/wire.rs", "Poll::Ready(Ok(amount))\n                    }", "let _ = amount;\nPoll::Ready(Ok(self.outbox.len()))\n}"),
+    mutant("counts an answer before it is written", "http/wire.rs", "end => self.ends.push(end),", "_ => self.connection.count_request(),"),
+    mutant(
+        "counts an answer only with those behind it", "http/wire.rs",
+        "take_while(|end| **end <= written)", "take_while(|_| written == self.outbox.len())",
+    ),
+    mutant("forgets to count a panic", "http/conversation.rs", "wire.connection.count_panic();", ""),
+    mutant(
+        "lets go of upgraded connections", "http/upgrade.rs",
+        "let Err(_dropped) = closed.recv().await;", "drop(closed);",
+    ),
+    mutant(
+        "does not wake idle connections", "connection.rs",
+        "limit_due(&entry.due, head_due);\n            }\n            entry.wake();",
+        "limit_due(&entry.due, head_due);\n            }",
+    ),
+    mutant("gives half a head no limit", "connection.rs", "if state == State::Head {\n                limit_due", "if false {\nlimit_due"),
+    mutant("gives everybody the limit of half a head", "connection.rs", "if state == State::Head {\n                limit_due", "if true {\nlimit_due"),
+    mutant(
+        "mixes up drained and closed idle", "connection.rs",
+        "true => counts.drained += 1,\n                false => counts.closed_idle += 1,",
+        "false => counts.drained += 1,\n                true => counts.closed_idle += 1,",
+    ),
+    mutant("does not name who is cut off", "connection.rs", "self.open.borrow_mut().clear();\n        stragglers", "self.open.borrow_mut().clear();\nVec::new()"),
+    mutant(
+        "does not name a service that goes on", "supervisor.rs",
+        "stragglers.push(Straggler { service: service.clone(), connection: None });", "",
+    ),
+    mutant(
+        "computes the deadline twice", "supervisor.rs",
+        "self.watch(began, deadline).await;", "self.watch(began, deadline.map(|at| at + self.grace)).await;",
+    ),
+    mutant("has no deadline", "supervisor.rs", "ended.or(aborted).or(missed).await", "ended.or(aborted).or(async {\nlet _: Option<Signal> = missed.await;\npending().await\n}).await"),
+    mutant("ignores the second signal", "supervisor.rs", "ended.or(aborted).or(missed).await", "{\nlet _ = aborted;\nended.or(missed).await\n}"),
+    mutant(
+        "tells the services one by one", "supervisor.rs",
+        "for slot in &self.slots {\n            slot.register.begin_drain();\n        }", "",
+        "let ended = async {\n            self.all_ended().await;",
+        "let ended = async {\nfor slot in &self.slots {\nslot.register.begin_drain();\nslot.group.ended().await;\n}",
+    ),
+    mutant("takes a failure for no cause", "supervisor.rs", ".or(trigger).or(failure)", ".or(trigger).or({\nlet _ = failure;\npending()\n})"),
+    mutant("leaves tasks behind", "supervisor.rs", "drop(executor);", "std::mem::forget(executor);"),
+]
+
+
+def main() -> int:
+    wanted = [m for m in MUTANTS if all(word in m.name for word in sys.argv[1:])]
+    copy()
+    if verdict := simulate():
+        print(f"The simulation fails already: {verdict}")
+        return 1
+    rows = []
+    for m in wanted:
+        verdict = try_out(m)
+        rows.append((m, verdict))
+        print(f"{m.name}: {verdict or 'SURVIVES'}", flush=True)
+    caught = sum(bool(verdict) and not verdict.startswith("?") for _, verdict in rows)
+    print(f"{caught} passed, {len(rows) - caught} failed")
+    if len(sys.argv) == 1:
+        RESULT.write_text(table(rows))
+    return int(caught < len(rows))
+
+
+def copy() -> None:
+    """Tracked files only, with the times they have, so that cargo builds no more than it must."""
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in files.splitlines():
+        target = COPY / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists() or target.read_bytes() != (ROOT / name).read_bytes():
+            shutil.copyfile(ROOT / name, target)
+
+
+def try_out(m: Mutant) -> str:
+    """How the simulation caught it; "" if it did not; "? ..." if it could not be tried."""
+    path = COPY / "src" / m.file
+    original = path.read_text()
+    text = original
+    for old, new in m.edits:
+        if old not in text:
+            return f"? {m.file} has no {old!r} any more"
+        text = text.replace(old, new)
+    path.write_text(text)
+    try:
+        return simulate()
+    finally:
+        path.write_text(original)
+
+
+def simulate() -> str:
+    cargo = ["cargo", "test", "--quiet", "--test", "sim", "--no-default-features", "--features", "http"]
+    target = ["--target-dir", str(COPY.parent)]
+    built = subprocess.run([*cargo, *target, "--no-run"], cwd=COPY, capture_output=True, text=True)
+    if built.returncode:
+        return "? it does not build: " + built.stderr.strip()
+    try:
+        run = [*cargo, *target, "--", "--seeds", str(SEEDS), "--enough", "1"]
+        run = subprocess.run(run, cwd=COPY, capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        return "it hangs"
+    if run.returncode == 0:
+        return ""
+    found = re.search(r"^seed (\d+):\n  (.*)", run.stdout, re.MULTILINE)
+    return f"seed {found[1]}, {found[2]}" if found else "it crashes"
+
+
+def table(rows: list[tuple[Mutant, str]]) -> str:
+    lines = [
+        "# Mutants",
+        "",
+        "Each line breaks the drain in one way, and says what the simulation saw first. Written by `mutants.py`;",
+        "seeds run on all cores, so which one comes first may differ by a few.",
+        "",
+        "| mutant | where | caught by |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {m.name} | `src/{m.file}` | {verdict or '**survives**'} |" for m, verdict in rows]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
