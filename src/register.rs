@@ -47,8 +47,6 @@ pub(crate) struct Entry {
     pub(crate) since: Cell<Instant>,
     pub(crate) due: Cell<Option<Instant>>,
     pub(crate) expired: Cell<bool>,
-    /// What it was doing when the cause came.
-    at_cause: Cell<Option<State>>,
     /// What it waits for within its state; `None` is the handler.
     pub(crate) waiting: Cell<Option<Waiting>>,
     pub(crate) received: Cell<u64>,
@@ -94,7 +92,6 @@ impl Register {
             since: Cell::new(now),
             due: Cell::new(None),
             expired: Cell::new(false),
-            at_cause: Cell::new(None),
             waiting: Cell::new(None),
             received: Cell::new(0),
             sent: Cell::new(0),
@@ -167,6 +164,7 @@ impl Register {
             }
             entry.wake();
         }
+        self.tell_of_shorter_limit();
     }
 
     /// Lets every connection that is due know, and tells when the next one will be.
@@ -196,6 +194,10 @@ impl Register {
 
     pub(crate) fn set_shortest_limit(&self, limit: Duration) {
         self.shortest.set(self.shortest.get().min(limit));
+        self.tell_of_shorter_limit();
+    }
+
+    fn tell_of_shorter_limit(&self) {
         // If the channel is full, somebody is being told already.
         let _ = self.shorter.try_send(());
     }
@@ -229,9 +231,9 @@ impl Register {
 
     /// Gives up on all connections that are still open: from here on they count as cut off.
     pub(crate) fn cut_off(&self) {
-        let open = self.open.take();
+        let mut open = self.open.borrow_mut();
         self.counts.borrow_mut().cut_off += open.len() as u64;
-        open.iter().for_each(|(_, entry)| self.note_end(entry, true));
+        open.drain().for_each(|entry| self.note_end(&entry, true));
     }
 }
 
