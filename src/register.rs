@@ -167,6 +167,7 @@ impl Register {
             }
             entry.wake();
         }
+        self.tell_of_shorter_limit();
     }
 
     /// Lets every connection that is due know, and tells when the next one will be.
@@ -196,6 +197,10 @@ impl Register {
 
     pub(crate) fn set_shortest_limit(&self, limit: Duration) {
         self.shortest.set(self.shortest.get().min(limit));
+        self.tell_of_shorter_limit();
+    }
+
+    fn tell_of_shorter_limit(&self) {
         // If the channel is full, somebody is being told already.
         let _ = self.shorter.try_send(());
     }
