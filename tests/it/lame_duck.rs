@@ -265,3 +265,14 @@ fn the_status_counts_connections_by_state_and_bytes() {
     assert!(!web.has_ended && !web.is_admin);
     assert!(status.services()[1].has_ended);
 }
+
+#[test]
+fn half_a_head_gets_its_two_seconds_from_the_drain_on() {
+    let (bench, network, _) = serve(|s| s.lame_duck(TWO));
+    let client = ask(&bench, &network, b"GET / HT");
+    bench.signal(Signal::Term);
+    bench.pass(TWO + TWO);
+    assert!(text(&client).starts_with("HTTP/1.1 408"));
+    bench.pass(Duration::from_millis(100)); // the linger
+    assert_eq!(bench.report().took, TWO + TWO + Duration::from_millis(100));
+}

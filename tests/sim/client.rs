@@ -144,7 +144,6 @@ impl Client {
         request: &RequestPlan,
     ) -> Option<()> {
         let (head, bytes) = encode(self.number, number, request);
-        self.world.seen[self.number].borrow_mut().requests[number].len = bytes.len();
         let mut sent = 0;
         for (part, (rest, _)) in request.parts.iter().enumerate() {
             let end = match request.parts.get(part + 1) {

@@ -14,8 +14,6 @@ use crate::world::{Asked, Seen, Stamp, World};
 /// The least that half a head is given, and a connection that lingers.
 const HEAD_GRACE: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_millis(100);
-/// So many bytes of further requests are looked for in the drain.
-const LAST_LOOK: usize = 64 * 1024;
 /// An idle limit beyond this is never reached before the drain.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -135,9 +133,9 @@ impl Case<'_> {
         if last.status == 101 {
             return self.judge_upgrade();
         }
-        let draining = asked.handled.is_some_and(|handled| handled.draining);
+        let leaving = asked.handled.is_some_and(|handled| handled.leaving);
         if !last.close {
-            return match draining {
+            return match leaving {
                 true => Err("the last answer does not say close".to_owned()),
                 // Its body turned out to be too long to be skipped.
                 false if plan.leaves_body() => Ok(()),
@@ -151,23 +149,17 @@ impl Case<'_> {
             () if self.had_arrived(count) => {
                 Err(format!("request {count} had arrived, and was dropped"))
             }
-            () if draining || asked.last.is_none() => Ok(()),
+            () if leaving || asked.last.is_none() => Ok(()),
             () => Err("it says close for no reason".to_owned()),
         }
     }
 
-    /// Whether this request was there, all of it, when the drain took its last look at the connection.
+    /// Whether this request was there, all of it, when it was decided whether the answer before it says close.
     fn had_arrived(&self, number: usize) -> bool {
         let requests = &self.seen.requests;
-        let looked = |asked: &Asked| asked.handled.filter(|handled| handled.draining);
-        let mut answered = requests[..number].iter().enumerate().rev();
-        let look = answered.find_map(|(i, asked)| Some((i, looked(asked)?)));
+        let look = requests[number - 1].handled.filter(|handled| handled.leaving);
         let last = requests.get(number).and_then(|asked| asked.last);
-        let (Some((at, look)), Some(last)) = (look, last) else {
-            return false;
-        };
-        let pipelined: usize = requests[at + 1..=number].iter().map(|asked| asked.len).sum();
-        last < look.at && pipelined <= LAST_LOOK
+        look.zip(last).is_some_and(|(look, last)| last < look.at)
     }
 
     /// The server has closed the connection without another word.
@@ -284,7 +276,8 @@ fn judge_outcome(world: &World, report: &Report, number: usize) -> Result<(), St
     let right = match &world.plan.services[number] {
         ServicePlan::Stuck => matches!(outcome, Outcome::CutOff),
         ServicePlan::Told(takes) | ServicePlan::Spawns(takes) if in_time => {
-            matches!(outcome, Outcome::Finished) || *takes >= world.plan.grace
+            matches!(outcome, Outcome::Finished)
+                || world.plan.lame_duck + *takes >= world.plan.grace
         }
         _ => true,
     };

@@ -114,23 +114,23 @@ MUTANTS = [
     ),
     mutant("does not name who is cut off", "connection.rs", "self.open.borrow_mut().clear();\n        stragglers", "self.open.borrow_mut().clear();\nVec::new()"),
     mutant(
-        "does not name a service that goes on", "supervisor.rs",
+        "does not name a service that goes on", "run.rs",
         "stragglers.push(Straggler { service: service.clone(), connection: None });", "",
     ),
     mutant(
-        "computes the deadline twice", "supervisor.rs",
+        "computes the deadline twice", "run.rs",
         "self.watch(began, deadline).await;", "self.watch(began, deadline.map(|at| at + self.grace)).await;",
     ),
-    mutant("has no deadline", "supervisor.rs", "ended.or(aborted).or(missed).await", "ended.or(aborted).or(async {\nlet _: Option<Signal> = missed.await;\npending().await\n}).await"),
-    mutant("ignores the second signal", "supervisor.rs", "ended.or(aborted).or(missed).await", "{\nlet _ = aborted;\nended.or(missed).await\n}"),
+    mutant("has no deadline", "run.rs", "orderly.or(aborted).or(missed).await", "orderly.or(aborted).or(async {\nlet _: Option<Signal> = missed.await;\npending().await\n}).await"),
+    mutant("ignores the second signal", "run.rs", "orderly.or(aborted).or(missed).await", "{\nlet _ = aborted;\norderly.or(missed).await\n}"),
     mutant(
-        "tells the services one by one", "supervisor.rs",
+        "tells the services one by one", "run.rs",
         "for slot in &self.slots {\n            slot.register.begin_drain();\n        }", "",
         "let ended = async {\n            self.all_ended().await;",
         "let ended = async {\nfor slot in &self.slots {\nslot.register.begin_drain();\nslot.group.ended().await;\n}",
     ),
-    mutant("takes a failure for no cause", "supervisor.rs", ".or(trigger).or(failure)", ".or(trigger).or({\nlet _ = failure;\npending()\n})"),
-    mutant("leaves tasks behind", "supervisor.rs", "drop(executor);", "std::mem::forget(executor);"),
+    mutant("takes a failure for no cause", "run.rs", ".or(trigger).or(failure)", ".or(trigger).or({\nlet _ = failure;\npending()\n})"),
+    mutant("leaves tasks behind", "run.rs", "drop(executor);", "std::mem::forget(executor);"),
 ]
 
 

@@ -10,6 +10,7 @@ use fastrand::Rng;
 #[derive(Debug)]
 pub struct Plan {
     pub seed: u64,
+    pub lame_duck: Duration,
     pub grace: Duration,
     pub services: Vec<ServicePlan>,
     pub clients: Vec<ClientPlan>,
@@ -156,7 +157,8 @@ impl Plan {
         }
         events.sort_by_key(|(at, _)| *at);
         let grace = [0, 1_000, 3_000, 10_000, 10_000][rng.usize(..5)];
-        Plan { seed, grace: Duration::from_millis(grace), services, clients, events }
+        let grace = Duration::from_millis(grace);
+        Plan { seed, lame_duck: rest(rng), grace, services, clients, events }
     }
 }
 

@@ -55,6 +55,7 @@ fn stage(
 ) -> Option<Report> {
     let (signals, received) = async_channel::unbounded();
     let mut supervisor = Supervisor::new().clock(world.clock.clone()).grace(world.plan.grace);
+    supervisor = supervisor.lame_duck(world.plan.lame_duck);
     for (number, listener) in listeners.into_iter().enumerate() {
         let service = Simulated { world: world.clone(), number, listener };
         supervisor = supervisor.service(&number.to_string(), service);
@@ -96,7 +97,7 @@ async fn befall(world: Rc<World>, signals: Sender<Signal>, trigger: Trigger) {
         match event {
             Event::Signal(signal) => {
                 let second = world.signalled.replace(true);
-                world.aborted.set(world.aborted.get() || second && world.draining());
+                world.aborted.set(world.aborted.get() || second && world.leaving());
                 // The run may be over.
                 let _ = signals.try_send(*signal);
             }

@@ -33,6 +33,7 @@ impl Service for Simulated {
     async fn serve(self, cx: Context) -> std::result::Result<(), BoxError> {
         let Simulated { world, number, listener } = self;
         let shutdown = cx.shutdown().clone();
+        world.leave.borrow_mut().get_or_insert(cx.status().leaving().clone());
         world.shutdown.borrow_mut().get_or_insert(shutdown.clone());
         match &world.plan.services[number] {
             ServicePlan::Http { max_connections, limits } => {
@@ -127,7 +128,7 @@ async fn handle(world: Rc<World>, mut request: Request, exchange: Exchange) -> R
         }
     }
     let at = world.tell(format_args!("handler {id}: ends"));
-    let handled = Handled { at, draining: exchange.draining() };
+    let handled = Handled { at, leaving: world.leaving(), draining: exchange.draining() };
     world.seen[client].borrow_mut().requests[number].handled = Some(handled);
     match &plan.handling.then {
         Then::Fail(status) => Err(Error::from_str(*status, "simulated")),

@@ -1,5 +1,6 @@
 //! The invariants that hold whenever nothing more happens at an instant.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::net::look;
@@ -12,43 +13,54 @@ const SWEEP: Duration = Duration::from_millis(100);
 /// How long a connection lingers, before and in the drain.
 const LINGER: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(100)];
 
-/// Remembers when the drain began.
+/// Remembers when shutdown began, and when the drain did.
 #[derive(Default)]
 pub struct Watch {
+    cause: Option<Duration>,
     began: Option<Duration>,
 }
 
 impl Watch {
     pub fn look(&mut self, world: &World, finished: bool) {
-        self.clear_hot(world);
+        let now = world.now();
+        world.served.iter().for_each(|served| served.failed_accepts.set(0));
         self.connections(world);
-        if !world.draining() {
+        if !world.leaving() {
             if has_cause(world) {
-                world.violation(format_args!("there is a cause, and the drain has not begun"));
+                world.violation(format_args!("there is a cause, and shutdown has not begun"));
             }
             return;
         }
-        let first = self.began.is_none();
-        let began = *self.began.get_or_insert(world.now());
-        if first {
-            self.drain_has_begun(world);
+        let cause = *self.cause.get_or_insert(now);
+        if !finished {
+            if now >= cause.saturating_add(world.plan.grace) {
+                world.violation(format_args!("it goes on after the deadline"));
+            }
+            if world.aborted.get() {
+                world.violation(format_args!("a second signal did not end it"));
+            }
         }
-        self.newcomers(world);
-        self.half_heads(world, began);
-        if finished {
-            return;
+        match self.began {
+            Some(began) => self.draining(world, began, finished),
+            None if world.draining() => {
+                self.began = Some(now);
+                self.drain_has_begun(world);
+                self.draining(world, now, finished);
+            }
+            None if !finished => self.lame_duck(world, cause),
+            None => {}
         }
-        let now = world.now();
-        if now >= began.saturating_add(world.plan.grace) {
-            world.violation(format_args!("it goes on after the deadline"));
+    }
+
+    fn lame_duck(&self, world: &World, cause: Duration) {
+        if world.now() >= cause + world.plan.lame_duck {
+            world.violation(format_args!("it is a lame duck for too long"));
         }
-        if world.aborted.get() {
-            world.violation(format_args!("a second signal did not end it"));
-        }
-        if std::rc::Rc::strong_count(&world.busy) == 1
-            && (0..world.served.len()).all(|service| has_ended(world, service, now, began))
-        {
-            world.violation(format_args!("every service has ended, and the run goes on"));
+        for (number, served) in world.served.iter().enumerate() {
+            let is_http = matches!(world.plan.services[number], ServicePlan::Http { .. });
+            if is_http && !served.network.is_open() && !has_trouble(world, number) {
+                world.violation(format_args!("{number}: a lame duck does not listen"));
+            }
         }
     }
 
@@ -63,8 +75,15 @@ impl Watch {
         }
     }
 
-    fn clear_hot(&self, world: &World) {
-        world.served.iter().for_each(|served| served.failed_accepts.set(0));
+    fn draining(&self, world: &World, began: Duration, finished: bool) {
+        self.newcomers(world);
+        self.half_heads(world, began);
+        let now = world.now();
+        let nobody_is_busy = Rc::strong_count(&world.busy) == 1;
+        let mut services = 0..world.served.len();
+        if !finished && nobody_is_busy && services.all(|i| has_ended(world, i, now, began)) {
+            world.violation(format_args!("every service has ended, and the run goes on"));
+        }
     }
 
     /// Limits of connections, and how long each may linger.

@@ -41,7 +41,6 @@ pub struct Seen {
 /// One request: when its bytes were sent, and what the handler made of it.
 #[derive(Debug, Default)]
 pub struct Asked {
-    pub len: usize,
     pub first: Option<Stamp>,
     pub head: Option<Stamp>,
     pub last: Option<Stamp>,
@@ -52,6 +51,8 @@ pub struct Asked {
 #[derive(Clone, Copy, Debug)]
 pub struct Handled {
     pub at: Stamp,
+    /// Shutdown had begun, maybe with a lame duck period.
+    pub leaving: bool,
     pub draining: bool,
 }
 
@@ -71,9 +72,11 @@ pub struct World {
     pub clock: ManualClock,
     pub seen: Vec<RefCell<Seen>>,
     pub served: Vec<Served>,
+    /// When shutdown begins, and when the drain does.
+    pub leave: RefCell<Option<Shutdown>>,
     pub shutdown: RefCell<Option<Shutdown>>,
     pub signalled: Cell<bool>,
-    /// A second signal was sent once the drain had begun.
+    /// A second signal was sent once shutdown had begun.
     pub aborted: Cell<bool>,
     /// Tasks that handlers have spawned.
     pub busy: Rc<()>,
@@ -98,6 +101,7 @@ impl World {
         World {
             seen: plan.clients.iter().map(|_| RefCell::default()).collect(),
             served: networks.into_iter().map(served).collect(),
+            leave: RefCell::default(),
             shutdown: RefCell::default(),
             signalled: Cell::default(),
             aborted: Cell::default(),
@@ -123,6 +127,10 @@ impl World {
     pub fn stamp(&self) -> Stamp {
         self.order.set(self.order.get() + 1);
         Stamp { order: self.order.get(), time: self.now() }
+    }
+
+    pub fn leaving(&self) -> bool {
+        self.leave.borrow().as_ref().is_some_and(Shutdown::has_begun)
     }
 
     pub fn draining(&self) -> bool {
