@@ -30,6 +30,13 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A socket that was handed over cannot be used.
+    HandedOver {
+        /// The name it was handed over under; empty if they all cannot.
+        name: String,
+        /// What is wrong with it.
+        source: io::Error,
+    },
     /// The signal handlers could not be installed.
     Signals(io::Error),
 }
@@ -64,6 +71,9 @@ impl fmt::Display for Error {
             Error::Bind { address, source, .. } => {
                 write!(f, "cannot listen on {address}: {source}")
             }
+            Error::HandedOver { name, source } => {
+                write!(f, "cannot use the socket {name:?} that was handed over: {source}")
+            }
             Error::Signals(source) => write!(f, "cannot install the signal handlers: {source}"),
         }
     }
@@ -72,9 +82,10 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Address { source, .. } | Error::Bind { source, .. } | Error::Signals(source) => {
-                Some(source)
-            }
+            Error::Address { source, .. }
+            | Error::Bind { source, .. }
+            | Error::HandedOver { source, .. }
+            | Error::Signals(source) => Some(source),
         }
     }
 }

@@ -39,6 +39,7 @@
 //! | `sys.rs` | all unsafe code: system calls without a safe wrapper |
 //! | `admin/` | [`Admin`]: probes, metrics and a page (feature `admin`) |
 //! | `timeline.rs` | [`Report::timeline`]: the drain as a picture |
+//! | `systemd.rs` | `systemd`: readiness, watchdog, sockets handed over (feature `systemd`) |
 //! | `testing.rs` | `testing`: a clock and a network moved by hand (feature `testing`) |
 //!
 //! The library reads no environment and has no globals; signals, time and listeners are parameters. Only
@@ -73,6 +74,8 @@ mod signal;
 mod status;
 mod supervisor;
 mod sys;
+#[cfg(feature = "systemd")]
+pub mod systemd;
 mod tcp;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use adieu::http::http_types::{Request, Response, Result};
-use adieu::http::{Exchange, Http};
+use adieu::http::{Exchange, Handler, Http};
 use adieu::{Admin, Error, Listener, Report, Server, SocketListener, Supervisor};
 use log::{error, info};
 
@@ -36,14 +36,16 @@ fn main() -> ExitCode {
 }
 
 async fn serve(options: Options) -> std::result::Result<Report, Error> {
+    let mut sockets = Sockets { handed_over: handed_over()?, shared: options.reuse_port };
     let signals = adieu::signals()?;
     let mut servers = Vec::new();
     for Listen { name, address } in &options.listen {
-        let server = bind(name, address, options.delay).map_err(|error| error.in_service(name))?;
-        servers.push((name, server));
+        let http = Http::new(hello(name, options.delay));
+        servers.push((name, Server::new(sockets.listener(name, address)?, http)));
     }
-    let admin = options.admin.as_deref().map(Admin::bind).transpose();
-    let admin = admin.map_err(|error| error.in_service(ADMIN))?;
+    let admin = options.admin.as_deref().map(|address| sockets.listener(ADMIN, address));
+    let admin = admin.transpose()?.map(Admin::new);
+    sockets.check_all_taken()?;
     let mut supervisor = Supervisor::new().grace(options.grace).lame_duck(options.lame_duck);
     for (number, (name, server)) in servers.into_iter().enumerate() {
         match (options.is_default_pair, server.listener().port()) {
@@ -56,6 +58,10 @@ async fn serve(options: Options) -> std::result::Result<Report, Error> {
         info!("{ADMIN} listening on {}", admin.listener().address());
         supervisor = supervisor.admin(ADMIN, admin);
     }
+    #[cfg(feature = "systemd")]
+    if let Some(notifier) = adieu::systemd::notifier() {
+        supervisor = supervisor.admin("systemd", notifier);
+    }
     let report = supervisor.run(signals).await;
     if let Some(file) = &options.timeline {
         if let Err(error) = fs::write(file, report.timeline()) {
@@ -65,14 +71,51 @@ async fn serve(options: Options) -> std::result::Result<Report, Error> {
     Ok(report)
 }
 
-/// A server that answers every path and method with its name, after `delay`.
-fn bind(
-    name: &str,
-    address: &str,
-    delay: Duration,
-) -> std::result::Result<Server<SocketListener, Http>, Error> {
+#[cfg(feature = "systemd")]
+fn handed_over() -> std::result::Result<Vec<(String, SocketListener)>, Error> {
+    adieu::systemd::sockets()
+}
+
+#[cfg(not(feature = "systemd"))]
+fn handed_over() -> std::result::Result<Vec<(String, SocketListener)>, Error> {
+    Ok(Vec::new())
+}
+
+/// Where listeners come from.
+struct Sockets {
+    handed_over: Vec<(String, SocketListener)>,
+    shared: bool,
+}
+
+impl Sockets {
+    /// The socket that was handed over under this name, or else one that is bound here.
+    fn listener(
+        &mut self,
+        name: &str,
+        address: &str,
+    ) -> std::result::Result<SocketListener, Error> {
+        if let Some(at) = self.handed_over.iter().position(|(handed, _)| handed == name) {
+            return Ok(self.handed_over.swap_remove(at).1);
+        }
+        let bind = if self.shared { SocketListener::bind_shared } else { SocketListener::bind };
+        bind(address).map_err(|error| error.in_service(name))
+    }
+
+    fn check_all_taken(self) -> std::result::Result<(), Error> {
+        match self.handed_over.into_iter().next() {
+            Some((name, _)) => {
+                let source = io::Error::other("there is no server of this name");
+                Err(Error::HandedOver { name, source })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A handler that answers every path and method with the server's name, after `delay`.
+fn hello(name: &str, delay: Duration) -> impl Handler<(Request, Exchange)> {
     let hello = format!("Hello from {name}");
-    Http::bind(address, move |_request: Request, exchange: Exchange| {
+    move |_request: Request, exchange: Exchange| {
         let hello = hello.clone();
         async move {
             if !delay.is_zero() {
@@ -80,5 +123,5 @@ fn bind(
             }
             Result::<Response>::Ok(hello.into())
         }
-    })
+    }
 }

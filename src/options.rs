@@ -15,6 +15,7 @@ Options:
   --listen NAME=ADDR  a server to start; may be repeated, and replaces the default pair
                       server1=[::]:8080 server2=[::]:8081 ([::] is all interfaces)
   --admin ADDR        where to answer /livez, /readyz, /metrics and a page at /; closes last
+  --reuse-port        share the ports with a successor that starts before this process ends
   --grace DURATION    how long the shutdown may take before it cuts off [default: 10s]
   --lame-duck DURATION
                       how long to go on accepting before the shutdown, not ready and with
@@ -46,6 +47,7 @@ pub struct Options {
     pub listen: Vec<Listen>,
     pub is_default_pair: bool,
     pub admin: Option<String>,
+    pub reuse_port: bool,
     pub grace: Duration,
     pub lame_duck: Duration,
     pub delay: Duration,
@@ -62,6 +64,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     let mut parser = lexopt::Parser::from_iter(arguments);
     let mut listen = Vec::new();
     let mut admin = None;
+    let mut reuse_port = false;
     let mut grace = adieu::GRACE;
     let mut lame_duck = Duration::ZERO;
     let mut delay = Duration::ZERO;
@@ -70,6 +73,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
         match argument {
             Long("listen") => listen.push(server(&value(&mut parser, "--listen")?, &listen)?),
             Long("admin") => admin = Some(value(&mut parser, "--admin")?),
+            Long("reuse-port") => reuse_port = true,
             Long("grace") => grace = duration(&value(&mut parser, "--grace")?, "--grace")?,
             Long("lame-duck") => {
                 lame_duck = duration(&value(&mut parser, "--lame-duck")?, "--lame-duck")?
@@ -95,7 +99,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
             listen.push(Listen { name: name.to_owned(), address: address.to_owned() });
         }
     }
-    Ok(Parsed::Serve(Options { listen, is_default_pair, admin, grace, lame_duck, delay, timeline }))
+    Ok(Parsed::Serve(Options {
+        listen,
+        is_default_pair,
+        admin,
+        reuse_port,
+        grace,
+        lame_duck,
+        delay,
+        timeline,
+    }))
 }
 
 fn value(parser: &mut lexopt::Parser, flag: &str) -> Result<String, String> {

@@ -27,6 +27,10 @@ const FAIR: usize = 16;
 /// The pause after an accept that failed for want of a resource: doubled each time, up to the last.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
+/// How long handshakes that are under way at the shutdown may take. A client whose SYN was dropped
+/// sends it again after one second, and must find the successor alone by then.
+const HANDSHAKES: Duration = Duration::from_millis(500);
+
 /// Descriptors that the default connection limit leaves to the rest of the process.
 const RESERVED: u64 = 32;
 
@@ -122,6 +126,7 @@ impl<L: Listener, P: Protocol<L::Stream>> Service for Server<L, P> {
                 future::yield_now().await;
             }
         }
+        accepting.finish_handshakes().await?;
         accepting.empty_the_queue().await?;
         Ok(())
     }
@@ -147,6 +152,20 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
                 return Ok(connection);
             }
         }
+    }
+
+    /// Where a successor listens already, newcomers are left to it, and those who have begun to
+    /// connect here are served.
+    async fn finish_handshakes(&mut self) -> io::Result<()> {
+        if !self.listener.stop_handshakes() {
+            return Ok(());
+        }
+        let began = self.cx.clock().now();
+        while self.listener.has_handshakes() && self.cx.clock().now() < began + HANDSHAKES {
+            self.empty_the_queue().await?;
+            self.cx.sleep(HANDSHAKES / 25).await;
+        }
+        Ok(())
     }
 
     /// Serves whoever is in the accept queue when shutdown begins: their handshake is done, and

@@ -2,6 +2,8 @@
 //! of the crate.
 
 use std::io;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 
 /// Registers `action` for a signal, behind whatever is registered already.
 ///
@@ -50,4 +52,31 @@ pub(crate) fn set_alarm(micros: u64) {
     // POSIX's list of what a signal handler may call, but it is a bare system call that touches no
     // state of the process; alarm(2), which is on the list, knows whole seconds only.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
+}
+
+/// One instruction of a socket filter.
+#[cfg(target_os = "linux")]
+pub(crate) use libc::sock_filter as Filter;
+
+/// Attaches a classic BPF program to a socket: SO_ATTACH_FILTER in socket(7).
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+pub(crate) fn attach_filter(socket: &impl AsRawFd, program: &'static [Filter]) -> io::Result<()> {
+    let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
+    // SAFETY: the option takes a sock_fprog, of which the kernel copies the instructions and
+    // changes none; both live until the call returns.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }

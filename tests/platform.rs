@@ -5,7 +5,7 @@ mod child;
 
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use child::{GET, Server, adieu, answer, ask, example};
 
@@ -169,5 +169,200 @@ fn the_help_tells_of_flags_and_signals() {
     let help = String::from_utf8(help.stdout).unwrap();
     for words in ["--lame-duck", "SIGQUIT", "SIGHUP", "128+n"] {
         assert!(help.contains(words), "{help}");
+    }
+}
+
+/// A load balancer that polls the probe twice a second and needs a second to act on it.
+#[test]
+fn with_a_lame_duck_period_a_load_balancer_never_meets_a_closed_port() {
+    let mut server =
+        Server::spawn(adieu().args(LISTEN).args(["--admin", "127.0.0.1:0", "--lame-duck", "2s"]));
+    let web = server.listening();
+    let admin = server.listening();
+    let began = Instant::now();
+    let (mut asked, mut next_poll, mut stop_at) = (0, began, None);
+    while stop_at.is_none_or(|at| Instant::now() < at) {
+        if asked == 100 {
+            server.signal(libc::SIGTERM);
+        }
+        let answer = child::answer(&mut ask(web, b"GET / HTTP/1.0\r\n\r\n"));
+        assert!(answer.ends_with("Hello from web"), "request {asked}: {answer}");
+        asked += 1;
+        if Instant::now() >= next_poll {
+            next_poll += Duration::from_millis(500);
+            let ready = child::answer(&mut ask(admin, b"GET /readyz HTTP/1.0\r\n\r\n"));
+            if ready.starts_with("HTTP/1.1 503") {
+                stop_at.get_or_insert(Instant::now() + Duration::from_secs(1));
+            }
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "it never said 503");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn the_deployment_files_pass_the_verifiers_that_are_installed() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/check.sh");
+    let output = Command::new("sh").arg(script).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{said}");
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_successor_shares_the_port_and_takes_over() {
+    let (mut old, address) = Server::start(&["--reuse-port"]);
+    let listen = format!("web={address}");
+    let start = || Server::spawn(adieu().args(["--reuse-port", "--listen", &listen]));
+    let mut new = start();
+    assert_eq!(new.listening(), address);
+    old.signal(libc::SIGTERM);
+    old.wait_for("a graceful bye");
+    assert_eq!(old.end().0, Some(0));
+    for _ in 0..20 {
+        let mut client = ask(address, b"GET / HTTP/1.0\r\n\r\n");
+        assert!(answer(&mut client).ends_with("Hello from web"));
+    }
+    new.signal(libc::SIGTERM);
+    assert_eq!(new.end().0, Some(0));
+}
+
+#[cfg(feature = "systemd")]
+mod systemd {
+    use super::*;
+    use std::net::{SocketAddr, TcpListener};
+    use std::os::unix::net::UnixDatagram;
+
+    /// Somebody who listens as systemd does.
+    struct Manager {
+        socket: UnixDatagram,
+        path: std::path::PathBuf,
+    }
+
+    impl Manager {
+        fn new(name: &str) -> Manager {
+            let path = std::env::temp_dir().join(format!("adieu-{name}-{}", std::process::id()));
+            let _ = std::fs::remove_file(&path);
+            let socket = UnixDatagram::bind(&path).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            Manager { socket, path }
+        }
+
+        fn hears(&self) -> String {
+            let mut message = [0; 4096];
+            let len = self.socket.recv(&mut message).expect("a message");
+            String::from_utf8(message[..len].to_vec()).unwrap()
+        }
+
+        fn hears_of(&self, words: &str) -> String {
+            loop {
+                let message = self.hears();
+                if message.contains(words) {
+                    return message;
+                }
+            }
+        }
+    }
+
+    impl Drop for Manager {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
+    #[test]
+    fn it_tells_when_it_is_ready_that_it_lives_and_how_long_the_end_will_take() {
+        let manager = Manager::new("notify");
+        let mut command = adieu();
+        command.args(LISTEN).args(["--delay", "30s", "--grace", "3s"]);
+        command.env("NOTIFY_SOCKET", &manager.path).env("WATCHDOG_USEC", "400000");
+        let mut server = Server::spawn(&mut command);
+        let address = server.listening();
+        let first = manager.hears();
+        assert!(first.contains("READY=1\n"), "{first}");
+        assert!(first.contains("STATUS=serving: 0 open, 0 in flight"), "{first}");
+        let began = Instant::now();
+        for _ in 0..5 {
+            manager.hears_of("WATCHDOG=1");
+        }
+        let took = began.elapsed();
+        assert!(took < Duration::from_millis(1800), "five beats took {took:?}");
+        let _client = ask(address, GET);
+        manager.hears_of("STATUS=serving: 1 open, 1 in flight");
+        server.signal(libc::SIGTERM);
+        let stopping = manager.hears_of("STOPPING=1");
+        // The grace period and a margin.
+        assert!(stopping.contains("EXTEND_TIMEOUT_USEC=4") || stopping.contains("=5000000"));
+        assert!(stopping.contains("STATUS=draining, 2 s left: 1 open, 1 in flight"), "{stopping}");
+        let draining = manager.hears_of("STATUS=draining, 1 s left: 1 open, 1 in flight");
+        assert!(draining.contains("EXTEND_TIMEOUT_USEC="), "{draining}");
+        assert_eq!(server.end().0, Some(124));
+    }
+
+    #[test]
+    fn a_stuck_executor_misses_its_beat() {
+        let manager = Manager::new("stuck");
+        let mut command = adieu();
+        command.args(LISTEN);
+        command.env("NOTIFY_SOCKET", &manager.path).env("WATCHDOG_USEC", "200000");
+        let mut server = Server::spawn(&mut command);
+        server.listening();
+        manager.hears_of("WATCHDOG=1");
+        // As good as stuck: the loop does not turn.
+        server.signal(libc::SIGSTOP);
+        std::thread::sleep(Duration::from_millis(100));
+        while manager.socket.set_nonblocking(true).is_ok()
+            && manager.socket.recv(&mut [0; 999]).is_ok()
+        {}
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(manager.socket.recv(&mut [0; 999]).is_err());
+        server.signal(libc::SIGCONT);
+    }
+
+    #[test]
+    fn without_systemd_it_runs_as_ever() {
+        let (server, _) = Server::start(&[]);
+        server.signal(libc::SIGTERM);
+        assert_eq!(server.end().0, Some(0));
+    }
+
+    /// adieu under systemd-socket-activate(1), which hands over a socket of this name.
+    fn activated(name: &str, arguments: &[&str]) -> Option<(Server, SocketAddr)> {
+        let mut probe = Command::new("systemd-socket-activate");
+        if !permitted(probe.arg("--version"), "systemd-socket-activate") {
+            return None;
+        }
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut command = Command::new("systemd-socket-activate");
+        command.args(["--listen", &free.to_string(), "--fdname", name]);
+        command.arg(env!("CARGO_BIN_EXE_adieu")).args(arguments).env_remove("RUST_LOG");
+        let mut server = Server::spawn(&mut command);
+        server.wait_for("Listening on");
+        Some((server, free))
+    }
+
+    #[test]
+    fn a_socket_is_matched_to_a_server_by_its_name() {
+        // Port 1 of an address that is not ours: it would fail if it were bound.
+        let arguments = ["--listen", "other=127.0.0.1:0", "--listen", "web=192.0.2.1:1"];
+        let Some((mut server, address)) = activated("web", &arguments) else { return };
+        let mut client = ask(address, b"GET / HTTP/1.0\r\n\r\n");
+        assert!(answer(&mut client).ends_with("Hello from web"));
+        server.wait_for(&format!("web listening on {address}"));
+        server.signal(libc::SIGTERM);
+        assert_eq!(server.end().0, Some(0));
+    }
+
+    #[test]
+    fn a_name_with_no_server_is_an_error() {
+        let Some((server, address)) = activated("wbe", &["--listen", "web=127.0.0.1:0"]) else {
+            return;
+        };
+        let _client = ask(address, GET);
+        let (code, said, _) = server.end();
+        assert_eq!(code, Some(1), "{said}");
+        let error = "error: cannot use the socket \"wbe\" that was handed over: there is no server";
+        assert!(said.contains(error), "{said}");
     }
 }

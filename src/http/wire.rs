@@ -34,6 +34,10 @@ const MAX_LOOKS: u32 = 64;
 /// Empty lines that may stand in front of a request.
 const MAX_EMPTY_LINES: usize = 8;
 
+/// How long after it was accepted a connection still gets to send its first byte, when the drain finds
+/// it without one. A client writes its request when its handshake is done; that takes a moment.
+const FRESH: Duration = Duration::from_millis(20);
+
 /// How long a connection lingers after its last answer (RFC 9112, 9.6), so that a reset in reply
 /// to late bytes of the client cannot overtake the answer.
 const LINGER: Duration = Duration::from_millis(500);
@@ -102,19 +106,37 @@ impl<S: Stream> Wire<S> {
     /// Rule 5 of the drain: whether it is the drain or the idle limit that ends the wait, the last
     /// thing done is one more read that does not block. A byte that is there is a request.
     pub(super) async fn first_byte(&mut self) -> io::Result<bool> {
-        poll_fn(|cx| {
+        let read = poll_fn(|cx| {
             let over = self.connection.draining() || self.connection.expired();
             if !over {
                 self.connection.wake_on_news(cx);
                 ready!(self.stream.poll_readable(cx))?;
             }
             match self.poll_fill(cx)? {
-                Poll::Ready(amount) => Poll::Ready(Ok(amount > 0)),
-                Poll::Pending if over => Poll::Ready(Ok(false)),
+                Poll::Ready(amount) => Poll::Ready(Ok::<_, io::Error>(Some(amount))),
+                Poll::Pending if over => Poll::Ready(Ok(None)),
                 Poll::Pending => Poll::Pending,
             }
-        })
-        .await
+        });
+        match read.await? {
+            Some(amount) => Ok(amount > 0),
+            None if self.connection.state() == State::New => Box::pin(self.late_byte()).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Who has just connected means to say something: its first byte may be on its way.
+    async fn late_byte(&mut self) -> io::Result<bool> {
+        let cx = self.connection.context().clone();
+        let patience = FRESH.saturating_sub(cx.clock().now() - self.connection.since());
+        if patience.is_zero() {
+            return Ok(false);
+        }
+        let long_enough = async {
+            cx.sleep(patience).await;
+            Ok(0)
+        };
+        Ok(future::or(poll_fn(|cx| self.poll_fill(cx)), long_enough).await? > 0)
     }
 
     /// Reads once, and appends to the inbox. 0 is the end of the stream.

@@ -3,6 +3,8 @@
 //! An address is text: [`SocketListener::bind`] takes `[::]:8080` for TCP and `unix:/run/app.sock`
 //! for a Unix socket, and every protocol's `bind` goes through it.
 
+#[cfg(target_os = "linux")]
+mod handshakes;
 mod stream;
 mod tcp;
 mod unix;
@@ -73,6 +75,17 @@ pub trait Listener: 'static {
 
     /// The address it listens on, for people to read.
     fn address(&self) -> String;
+
+    /// Called when shutdown begins: where a successor listens on the same address already, no new
+    /// handshake may begin here. True if so; then those under way are still accepted.
+    fn stop_handshakes(&mut self) -> bool {
+        false
+    }
+
+    /// Whether a handshake is under way, after [`stop_handshakes`](Listener::stop_handshakes).
+    fn has_handshakes(&self) -> bool {
+        false
+    }
 }
 
 /// A bound socket of whatever kind its address asked for.
@@ -92,6 +105,15 @@ impl SocketListener {
             true => SocketListener::Unix(UnixListener::bind(address)?),
             false => SocketListener::Tcp(TcpListener::bind(address)?),
         })
+    }
+
+    /// The same for a TCP address that two processes may listen on at once: see
+    /// [`TcpListener::bind_shared`]. A Unix socket cannot be shared, and is bound as ever.
+    pub fn bind_shared(address: &str) -> Result<SocketListener, Error> {
+        match address.starts_with(unix::SCHEME) {
+            true => SocketListener::bind(address),
+            false => Ok(SocketListener::Tcp(TcpListener::bind_shared(address)?)),
+        }
     }
 
     /// The TCP address it is bound to, with the port that was picked where 0 was asked for.
@@ -127,6 +149,20 @@ impl Listener for SocketListener {
         match self {
             SocketListener::Tcp(listener) => listener.address(),
             SocketListener::Unix(listener) => listener.address(),
+        }
+    }
+
+    fn stop_handshakes(&mut self) -> bool {
+        match self {
+            SocketListener::Tcp(listener) => listener.stop_handshakes(),
+            SocketListener::Unix(listener) => listener.stop_handshakes(),
+        }
+    }
+
+    fn has_handshakes(&self) -> bool {
+        match self {
+            SocketListener::Tcp(listener) => listener.has_handshakes(),
+            SocketListener::Unix(listener) => listener.has_handshakes(),
         }
     }
 }

@@ -7,6 +7,8 @@ use std::task::{Context, Poll, ready};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use smol::Async;
 
+#[cfg(target_os = "linux")]
+use super::handshakes;
 use super::{BACKLOG, CLOEXEC, Listener, Peer, Stream};
 use crate::error::Error;
 
@@ -28,6 +30,8 @@ impl Stream for TcpStream {
 pub struct TcpListener {
     listener: Async<StdListener>,
     address: SocketAddr,
+    /// Whether others may be bound to the same address.
+    shared: bool,
 }
 
 impl TcpListener {
@@ -38,6 +42,21 @@ impl TcpListener {
     /// first that can be bound is taken. Port 0 picks a free one. `SO_REUSEADDR` is set, so that a
     /// restart need not wait.
     pub fn bind(address: &str) -> Result<TcpListener, Error> {
+        Self::bind_first(address, false)
+    }
+
+    /// The same with `SO_REUSEPORT`: a successor, of the same user, can bind while this process
+    /// still serves, and no client finds nobody there.
+    ///
+    /// On Linux, when shutdown begins, new handshakes are kept away with a socket filter; those under
+    /// way, for half a second at most, and the accept queue are served before the listener
+    /// closes. A client that was kept away reaches the successor when it tries again, by itself,
+    /// after a second. Elsewhere a handshake that is under way at the end may be lost.
+    pub fn bind_shared(address: &str) -> Result<TcpListener, Error> {
+        Self::bind_first(address, true)
+    }
+
+    fn bind_first(address: &str, shared: bool) -> Result<TcpListener, Error> {
         let owned = || address.to_owned();
         let mut refused = None;
         for socket_address in resolve(address).map_err(|source| Error::Address {
@@ -45,7 +64,7 @@ impl TcpListener {
             address: owned(),
             source,
         })? {
-            match Self::bind_one(socket_address) {
+            match Self::bind_one(socket_address, shared) {
                 Ok(listener) => return Ok(listener),
                 Err(error) => refused = Some(error),
             }
@@ -54,13 +73,14 @@ impl TcpListener {
         Err(Error::Bind { service: None, address: owned(), source })
     }
 
-    fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
-        match listen(address) {
+    fn bind_one(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+        let listening = match listen(address, shared) {
             Err(error) if address.ip().is_unspecified() && address.is_ipv6() && no_ipv6(&error) => {
-                listen((Ipv4Addr::UNSPECIFIED, address.port()).into())?.try_into()
+                listen((Ipv4Addr::UNSPECIFIED, address.port()).into(), shared)?
             }
-            listening => listening?.try_into(),
-        }
+            listening => listening?,
+        };
+        Ok(TcpListener { shared, ..listening.try_into()? })
     }
 
     /// The address it is bound to, with the port that was picked where 0 was asked for.
@@ -77,7 +97,7 @@ impl TryFrom<StdListener> for TcpListener {
         let address = listener.local_addr()?;
         // Linux hands the option down to accepted sockets; elsewhere poll_accept sets it again.
         sockopt::set_tcp_nodelay(&listener, true)?;
-        Ok(TcpListener { listener: Async::new(listener)?, address })
+        Ok(TcpListener { listener: Async::new(listener)?, address, shared: false })
     }
 }
 
@@ -88,7 +108,7 @@ fn resolve(address: &str) -> io::Result<impl Iterator<Item = SocketAddr>> {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<StdListener> {
+fn listen(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
@@ -97,6 +117,9 @@ fn listen(address: SocketAddr) -> io::Result<StdListener> {
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
+    if shared {
+        sockopt::set_socket_reuseport(&socket, true)?;
+    }
     if address.is_ipv6() && address.ip().is_unspecified() {
         sockopt::set_ipv6_v6only(&socket, false)?;
     }
@@ -126,6 +149,17 @@ impl Listener for TcpListener {
 
     fn address(&self) -> String {
         self.address.to_string()
+    }
+
+    // A socket that was handed over lives on elsewhere, and must not be touched.
+    #[cfg(target_os = "linux")]
+    fn stop_handshakes(&mut self) -> bool {
+        self.shared && handshakes::stop(self.listener.get_ref())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn has_handshakes(&self) -> bool {
+        handshakes::under_way(self.address.port())
     }
 }
 

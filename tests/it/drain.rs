@@ -139,6 +139,25 @@ fn an_idle_connection_whose_next_request_has_just_arrived_is_served() {
 }
 
 #[test]
+fn who_has_just_connected_gets_a_moment_to_send_its_first_byte() {
+    let (bench, network) = serve();
+    let early = bench.connect(&network, b"");
+    bench.pass(Duration::from_millis(50));
+    let late = bench.connect(&network, b"");
+    let silent = bench.connect(&network, b"");
+    bench.signal(Signal::Term);
+    assert!(early.is_closed() && !late.is_closed());
+    bench.clock.advance_and_settle(Duration::from_millis(10), &bench.executor);
+    late.send(GET);
+    settle(&bench.executor);
+    assert!(text(&late).starts_with("HTTP/1.1 200"));
+    bench.pass(Duration::from_millis(10));
+    assert!(silent.is_closed());
+    bench.pass(Duration::from_millis(100));
+    assert!(bench.report().is_graceful());
+}
+
+#[test]
 fn a_request_that_waits_in_the_accept_queue_is_served() {
     let (bench, network) = serve();
     let client = network.connect().unwrap();

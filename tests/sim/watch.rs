@@ -65,12 +65,24 @@ impl Watch {
     }
 
     fn draining(&self, world: &World, began: Duration, finished: bool) {
+        self.newcomers(world);
         self.half_heads(world, began);
         let now = world.now();
         let nobody_is_busy = Rc::strong_count(&world.busy) == 1;
         let mut services = 0..world.served.len();
         if !finished && nobody_is_busy && services.all(|i| has_ended(world, i, now, began)) {
             world.violation(format_args!("every service has ended, and the run goes on"));
+        }
+    }
+
+    /// Whoever had just connected, and still has nothing to say.
+    fn newcomers(&self, world: &World) {
+        for (number, seen) in world.seen.iter().enumerate() {
+            let (plan, seen) = (&world.plan.clients[number], seen.borrow());
+            let silent = has_nothing_to_do(&seen) && seen.answers.is_empty();
+            if silent && !is_fresh(world, plan, &seen) && !has_closed(world, plan, &seen) {
+                world.violation(format_args!("client {number} says nothing, and is not closed"));
+            }
         }
     }
 
@@ -113,7 +125,8 @@ impl Watch {
         }
         for (number, seen) in world.seen.iter().enumerate() {
             let (plan, seen) = (&world.plan.clients[number], seen.borrow());
-            if has_nothing_to_do(&seen) && !has_closed(world, plan, &seen) {
+            let idle = has_nothing_to_do(&seen) && !is_fresh(world, plan, &seen);
+            if idle && !has_closed(world, plan, &seen) {
                 world.violation(format_args!("client {number} is idle, and not closed at once"));
             }
         }
@@ -163,6 +176,13 @@ fn has_nothing_to_do(seen: &Seen) -> bool {
         && begun.clone().all(|asked| asked.last.is_some())
         && begun.count() == seen.answers.len()
         && seen.answers.last().is_none_or(|(answer, _)| answer.status != 101)
+}
+
+/// It was accepted a moment ago and has sent nothing yet: it may still do so.
+fn is_fresh(world: &World, plan: &ClientPlan, seen: &Seen) -> bool {
+    const FRESH: Duration = Duration::from_millis(20);
+    let silent = seen.answers.is_empty();
+    silent && world.now() <= accepted_at(world, plan, seen).saturating_add(FRESH)
 }
 
 /// It was accepted, and has been half-closed at least; or it waits where accepting has trouble.

@@ -1,0 +1,69 @@
+//! Keeping new handshakes away from a listener that is about to close, where a successor listens on
+//! the same port. (Linux.)
+
+use std::net::TcpListener;
+
+use log::warn;
+
+use crate::sys::{self, Filter};
+
+/// Drops what asks for a new connection: SYN without ACK, two bits of the fourteenth byte of the TCP
+/// header, at which the filter of a TCP socket begins to see the packet.
+const NO_NEW_ONES: [Filter; 5] = [
+    Filter { code: LOAD_BYTE, jt: 0, jf: 0, k: 13 },
+    Filter { code: AND, jt: 0, jf: 0, k: SYN | ACK },
+    Filter { code: JUMP_IF_EQUAL, jt: 0, jf: 1, k: SYN },
+    Filter { code: RETURN, jt: 0, jf: 0, k: 0 },
+    Filter { code: RETURN, jt: 0, jf: 0, k: u32::MAX },
+];
+
+const SYN: u32 = 0x02;
+const ACK: u32 = 0x10;
+const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
+const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
+const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+
+/// Whether it could be done.
+pub(super) fn stop(listener: &TcpListener) -> bool {
+    let attached = sys::attach_filter(listener, &NO_NEW_ONES);
+    if let Err(error) = &attached {
+        warn!("cannot keep new handshakes away, some may be lost: {error}");
+    }
+    attached.is_ok()
+}
+
+/// Whether somebody is between SYN and the last ACK with this port, here or at the successor. Where
+/// the system does not tell, nobody is.
+pub(super) fn under_way(port: u16) -> bool {
+    ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .any(|table| std::fs::read_to_string(table).is_ok_and(|table| has_handshake(&table, port)))
+}
+
+/// After proc(5): number, local address and port, remote address and port, state; all in hex.
+fn has_handshake(table: &str, port: u16) -> bool {
+    const SYN_RECEIVED: &str = "03";
+    let port = format!(":{port:04X}");
+    table.lines().any(|line| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let local = fields.next();
+        local.is_some_and(|local| local.ends_with(&port)) && fields.nth(1) == Some(SYN_RECEIVED)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handshake_is_a_socket_of_this_port_in_that_state() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue\n   \
+            0: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n   \
+            1: 0100007F:1F90 0100007F:C350 03 00000000:00000000\n   \
+            2: 0100007F:1F91 0100007F:C351 01 00000000:00000000\n";
+        assert!(has_handshake(table, 0x1f90));
+        assert!(!has_handshake(table, 0x1f91));
+        assert!(!has_handshake(table, 0xf90));
+    }
+}

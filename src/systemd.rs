@@ -1,0 +1,133 @@
+//! What systemd offers a service: somebody to report to, and sockets that are bound already.
+//!
+//! Both are told through the environment, which the library reads only when it is asked to, here.
+
+use std::time::Duration;
+
+use listenfd::ListenFd;
+use log::debug;
+use sd_notify::NotifyState;
+
+use crate::error::{BoxError, Error};
+use crate::net::{SocketListener, TcpListener, UnixListener};
+use crate::service::{Context, Service};
+use crate::status::{Phase, Status};
+
+/// How often the state is told, if it has changed.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// What the drain may take beyond the grace period: the watchdog's second, and one to end.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// A service that reports to systemd. Add it with [`Supervisor::admin`](crate::Supervisor::admin).
+///
+/// It says `READY=1` when the run begins, which is after everything is bound; `STATUS=` with
+/// counts, once a second at most; `WATCHDOG=1` twice within `WatchdogSec=`, from the executor, so
+/// that a stuck one is found; `STOPPING=1` with the first cause to stop; and while draining
+/// `EXTEND_TIMEOUT_USEC=`, so that `TimeoutStopSec=` need not know the grace period.
+#[derive(Debug)]
+pub struct Notifier {
+    watchdog: Option<Duration>,
+}
+
+/// The notifier, if systemd listens: `NOTIFY_SOCKET` is set, by `Type=notify`.
+pub fn notifier() -> Option<Notifier> {
+    std::env::var_os("NOTIFY_SOCKET")?;
+    Some(Notifier { watchdog: sd_notify::watchdog_enabled() })
+}
+
+/// The sockets that systemd has handed over, with the names that `FileDescriptorName=` gives them.
+///
+/// They are `LISTEN_FDS` and `LISTEN_FDNAMES`, if `LISTEN_PID` is this process. To be called once,
+/// and before the process opens anything.
+pub fn sockets() -> Result<Vec<(String, SocketListener)>, Error> {
+    let failed = |name: &str, source| Error::HandedOver { name: name.to_owned(), source };
+    let names = sd_notify::listen_fds_with_names().map_err(|source| failed("", source))?;
+    let names: Vec<String> = names.map(|(_, name)| name).collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut handed = ListenFd::from_env();
+    let mut sockets = Vec::new();
+    for (number, name) in names.into_iter().enumerate() {
+        let socket = take(&mut handed, number).map_err(|source| failed(&name, source))?;
+        sockets.push((name, socket));
+    }
+    Ok(sockets)
+}
+
+fn take(handed: &mut ListenFd, number: usize) -> std::io::Result<SocketListener> {
+    if let Ok(Some(listener)) = handed.take_tcp_listener(number) {
+        return Ok(SocketListener::Tcp(TcpListener::try_from(listener)?));
+    }
+    match handed.take_unix_listener(number)? {
+        Some(listener) => Ok(SocketListener::Unix(UnixListener::try_from(listener)?)),
+        None => Err(std::io::ErrorKind::NotFound.into()),
+    }
+}
+
+impl Service for Notifier {
+    async fn serve(self, cx: Context) -> Result<(), BoxError> {
+        let status = cx.status();
+        let beat = self.watchdog.map_or(BEAT, |watchdog| BEAT.min(watchdog / 2));
+        let mut told = String::new();
+        let mut changes = vec![NotifyState::Ready];
+        loop {
+            let words = words(status);
+            if words != told {
+                changes.push(NotifyState::Status(&words));
+            }
+            if self.watchdog.is_some() {
+                changes.push(NotifyState::Watchdog);
+            }
+            tell(&changes);
+            told = words;
+            changes = Vec::new();
+            let next = cx.sleep(beat);
+            if status.is_ready() {
+                if status.leaving().race(next).await.is_none() {
+                    changes = vec![NotifyState::Stopping, extend(status)];
+                }
+            } else {
+                if cx.shutdown().race(next).await.is_none() {
+                    return Ok(());
+                }
+                changes = vec![extend(status)];
+            }
+        }
+    }
+}
+
+fn tell(changes: &[NotifyState<'_>]) {
+    if changes.is_empty() {
+        return;
+    }
+    if let Err(error) = sd_notify::notify(changes) {
+        // Whoever does not listen misses nothing but this.
+        debug!("cannot notify systemd: {error}");
+    }
+}
+
+fn extend(status: &Status) -> NotifyState<'static> {
+    let left = status.time_left().unwrap_or(BEAT * 60).saturating_add(MARGIN);
+    NotifyState::ExtendTimeoutUsec(u32::try_from(left.as_micros()).unwrap_or(u32::MAX))
+}
+
+fn words(status: &Status) -> String {
+    let services = status.services();
+    let services = services.iter().filter(|service| !service.is_admin);
+    let (mut open, mut in_flight, mut requests) = (0, 0, 0);
+    for service in services {
+        for (state, count) in service.open {
+            open += count;
+            in_flight += if state.is_in_flight() { count } else { 0 };
+        }
+        requests += service.counts.requests;
+    }
+    let phase = status.phase();
+    let left = match (phase, status.time_left()) {
+        (Phase::Serving, _) | (_, None) => String::new(),
+        (_, Some(left)) => format!(", {} s left", left.as_secs()),
+    };
+    format!("{phase}{left}: {open} open, {in_flight} in flight, {requests} requests answered")
+}
