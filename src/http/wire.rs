@@ -36,7 +36,7 @@ const MAX_EMPTY_LINES: usize = 8;
 
 /// How long after it was accepted a connection still gets to send its first byte, when the drain finds
 /// it without one. A client writes its request when its handshake is done; that takes a moment.
-const FRESH: Duration = Duration::from_millis(40);
+const FRESH: Duration = Duration::from_millis(20);
 
 /// How long a connection lingers after its last answer (RFC 9112, 9.6), so that a reset in reply
 /// to late bytes of the client cannot overtake the answer.

@@ -147,11 +147,11 @@ fn who_has_just_connected_gets_a_moment_to_send_its_first_byte() {
     let silent = bench.connect(&network, b"");
     bench.signal(Signal::Term);
     assert!(early.is_closed() && !late.is_closed());
-    bench.clock.advance_and_settle(Duration::from_millis(20), &bench.executor);
+    bench.clock.advance_and_settle(Duration::from_millis(10), &bench.executor);
     late.send(GET);
     settle(&bench.executor);
     assert!(text(&late).starts_with("HTTP/1.1 200"));
-    bench.pass(Duration::from_millis(20));
+    bench.pass(Duration::from_millis(10));
     assert!(silent.is_closed());
     bench.pass(Duration::from_millis(100));
     assert!(bench.report().is_graceful());

@@ -64,17 +64,6 @@ impl Watch {
         }
     }
 
-    /// Whoever had just connected, and still has nothing to say.
-    fn newcomers(&self, world: &World) {
-        for (number, seen) in world.seen.iter().enumerate() {
-            let (plan, seen) = (&world.plan.clients[number], seen.borrow());
-            let silent = has_nothing_to_do(&seen) && seen.answers.is_empty();
-            if silent && !is_fresh(world, plan, &seen) && !has_closed(world, plan, &seen) {
-                world.violation(format_args!("client {number} says nothing, and is not closed"));
-            }
-        }
-    }
-
     fn draining(&self, world: &World, began: Duration, finished: bool) {
         self.newcomers(world);
         self.half_heads(world, began);
@@ -83,6 +72,17 @@ impl Watch {
         let mut services = 0..world.served.len();
         if !finished && nobody_is_busy && services.all(|i| has_ended(world, i, now, began)) {
             world.violation(format_args!("every service has ended, and the run goes on"));
+        }
+    }
+
+    /// Whoever had just connected, and still has nothing to say.
+    fn newcomers(&self, world: &World) {
+        for (number, seen) in world.seen.iter().enumerate() {
+            let (plan, seen) = (&world.plan.clients[number], seen.borrow());
+            let silent = has_nothing_to_do(&seen) && seen.answers.is_empty();
+            if silent && !is_fresh(world, plan, &seen) && !has_closed(world, plan, &seen) {
+                world.violation(format_args!("client {number} says nothing, and is not closed"));
+            }
         }
     }
 
@@ -180,7 +180,7 @@ fn has_nothing_to_do(seen: &Seen) -> bool {
 
 /// It was accepted a moment ago and has sent nothing yet: it may still do so.
 fn is_fresh(world: &World, plan: &ClientPlan, seen: &Seen) -> bool {
-    const FRESH: Duration = Duration::from_millis(40);
+    const FRESH: Duration = Duration::from_millis(20);
     let silent = seen.answers.is_empty();
     silent && world.now() <= accepted_at(world, plan, seen).saturating_add(FRESH)
 }
