@@ -37,7 +37,7 @@
 //! | `grpc/` | tonic's services and their health, on top of that (feature `grpc`) |
 //! | `signal.rs`, `handler.rs`, `exit.rs` | the process: signals as a stream, the second signal, the watchdog, [`exit`] |
 //! | `sys.rs` | all unsafe code: system calls without a safe wrapper |
-//! | `admin/` | [`Admin`]: probes, metrics and a page (feature `admin`) |
+//! | `admin/` | `Admin`: probes, metrics and a page (feature `admin`) |
 //! | `timeline.rs` | [`Report::timeline`]: the drain as a picture |
 //! | `systemd.rs` | `systemd`: readiness, watchdog, sockets handed over (feature `systemd`) |
 //! | `testing.rs` | `testing`: a clock and a network moved by hand (feature `testing`) |

@@ -20,6 +20,7 @@ mod fuzz_quick;
 mod grpc;
 #[cfg(feature = "http")]
 mod guard;
+#[cfg(feature = "http")]
 mod harness;
 #[cfg(feature = "hyper")]
 mod hyper;
