@@ -15,7 +15,7 @@ use crate::net::Stream;
 
 /// How long after it was accepted a connection still gets to send its first byte, when the drain finds
 /// it without one. A client writes its request when its handshake is done; that takes a moment.
-const FRESH: Duration = Duration::from_millis(30);
+const FRESH: Duration = Duration::from_millis(20);
 
 /// What is remembered from one request to the next.
 #[derive(Default)]

@@ -82,7 +82,7 @@ MUTANTS = [
     ),
     mutant(
         "does not linger", "http/conversation.rs",
-        "Next::Close => return Box::pin(wire.linger()).await,", "Next::Close => return Ok(()),",
+        "Next::Close => wire.linger().await?,", "Next::Close => {}",
     ),
     mutant(
         "lingers for long in the drain", "http/wire.rs",
@@ -90,7 +90,7 @@ MUTANTS = [
         "const LINGER_DRAINING: Duration = Duration::from_millis(150);",
     ),
     mutant(
-        "waits for newcomers too long", "http/wire.rs",
+        "waits for newcomers too long", "http/resting.rs",
         "const FRESH: Duration = Duration::from_millis(20);",
         "const FRESH: Duration = Duration::from_millis(40);",
     ),

@@ -183,7 +183,7 @@ fn has_nothing_to_do(seen: &Seen) -> bool {
 
 /// It was accepted a moment ago and has sent nothing yet: it may still do so.
 fn is_fresh(world: &World, plan: &ClientPlan, seen: &Seen) -> bool {
-    const FRESH: Duration = Duration::from_millis(30);
+    const FRESH: Duration = Duration::from_millis(20);
     let silent = seen.answers.is_empty();
     silent && world.now() <= accepted_at(world, plan, seen).saturating_add(FRESH)
 }
