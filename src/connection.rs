@@ -15,9 +15,6 @@ use crate::register::{Entry, HEAD_GRACE, limit_due};
 use crate::service::Context as ServiceContext;
 use crate::shutdown::Shutdown;
 
-/// How much memory for the request line an idle connection keeps, in bytes.
-const KEPT_REQUEST: usize = 64;
-
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -126,9 +123,8 @@ impl Connection {
                 self.hurry_head();
             }
         } else {
-            let mut request = entry.request.borrow_mut();
-            request.clear();
-            request.shrink_to(KEPT_REQUEST);
+            // It costs memory, of which an idle connection has as little as can be.
+            *entry.request.borrow_mut() = String::new();
         }
     }
 

@@ -1,7 +1,7 @@
 //! The life of one connection: request after request, until somebody has had enough.
 //!
-//! [`hold`] waits for the first byte of a request with nothing but the stream in its hands;
-//! everything that a request needs lives in a box for as long as the request does.
+//! [`hold`] goes to and fro between a resting connection and a busy one; all that a request needs
+//! lives in a box for as long as the connection is busy.
 
 use std::future::poll_fn;
 use std::io;
@@ -15,6 +15,7 @@ use log::{debug, error, log_enabled};
 use super::answer::{self, Asker};
 use super::framing::Unframer;
 use super::head::{self, Head, Refusal, refuse};
+use super::resting::Resting;
 use super::sending::Answering;
 use super::upgrade::hand_over;
 use super::upload::Upload;
@@ -39,15 +40,27 @@ pub(super) async fn hold<S: Stream>(
     stream: S,
     connection: Connection,
 ) -> io::Result<()> {
-    let mut wire = Wire::new(stream, connection, http);
-    while wire.first_byte().await? {
-        match Box::pin(converse(&mut wire)).await? {
-            Next::Request => wire.rest(),
-            Next::Close => return Box::pin(wire.linger()).await,
-            Next::Upgrade(sender) => return Box::pin(hand_over(wire, sender)).await,
+    let mut resting = Resting::new(stream, connection, http);
+    loop {
+        let bytes = resting.first_bytes().await?;
+        if bytes.is_empty() {
+            return Ok(());
         }
+        resting = match Box::pin(be_busy(Wire::new(resting, bytes))).await? {
+            Some(resting) => resting,
+            None => return Ok(()),
+        };
     }
-    Ok(())
+}
+
+/// Answers requests until there is none. `None`: it was the last one on this connection.
+async fn be_busy<S: Stream>(mut wire: Wire<S>) -> io::Result<Option<Resting<S>>> {
+    match converse(&mut wire).await? {
+        Next::Request => return Ok(Some(wire.rest())),
+        Next::Close => wire.linger().await?,
+        Next::Upgrade(sender) => hand_over(wire, sender).await?,
+    }
+    Ok(None)
 }
 
 /// Answers requests until none has arrived, even in part.

@@ -5,6 +5,7 @@
 //!
 //! | file | what happens there |
 //! |---|---|
+//! | `resting.rs` | the wait for a request |
 //! | `wire.rs` | bytes in, bytes out, time limits |
 //! | `conversation.rs` | request after request: keep-alive, pipelining, the drain |
 //! | `head.rs`, `target.rs` | the guard: one well-formed head, or a refusal |
@@ -24,6 +25,7 @@ mod framing;
 mod handling;
 mod head;
 mod limits;
+mod resting;
 mod sending;
 mod target;
 mod upgrade;

@@ -1,7 +1,7 @@
-//! One connection's bytes: the stream, what was read and not used yet, what is to be written.
+//! A busy connection's bytes: the stream, what was read and not used yet, what is to be written.
 //!
-//! Both buffers are empty while the connection is idle: reads go through one scratch buffer that all
-//! connections of the server share, and only what has really arrived is kept.
+//! A resting connection has no buffers: reads go through one scratch buffer that all connections of the
+//! server share, and only what has really arrived is kept.
 
 use std::future::poll_fn;
 use std::io;
@@ -14,6 +14,7 @@ use futures_lite::{AsyncRead, future};
 
 use super::Http;
 use super::head::Head;
+use super::resting::{Past, Resting};
 pub(super) use crate::connection::Waiting;
 use crate::connection::{Connection, State};
 use crate::net::Stream;
@@ -29,14 +30,10 @@ pub(super) const WRITE: usize = 32 * 1024;
 const LAST_LOOK: usize = 128 * 1024;
 
 /// How many requests a connection may add to its pipeline while draining.
-const MAX_LOOKS: u32 = 64;
+const MAX_LOOKS: u8 = 64;
 
 /// Empty lines that may stand in front of a request.
-const MAX_EMPTY_LINES: usize = 8;
-
-/// How long after it was accepted a connection still gets to send its first byte, when the drain finds
-/// it without one. A client writes its request when its handshake is done; that takes a moment.
-const FRESH: Duration = Duration::from_millis(20);
+const MAX_EMPTY_LINES: u8 = 8;
 
 /// How long a connection lingers after its last answer (RFC 9112, 9.6), so that a reset in reply
 /// to late bytes of the client cannot overtake the answer.
@@ -60,101 +57,45 @@ impl Answer {
     }
 }
 
+/// A connection that is busy.
 pub(super) struct Wire<S> {
     pub(super) stream: S,
     pub(super) connection: Connection,
+    pub(super) http: Rc<Http>,
     pub(super) inbox: Vec<u8>,
     pub(super) outbox: Vec<u8>,
-    /// Requests received.
-    requests: u64,
     /// Answers in the outbox.
     answers: Vec<Answer>,
-    /// Empty lines skipped since the last request.
-    empty_lines: usize,
-    /// Looks for one more request that may still be taken while draining.
-    looks_left: u32,
-    pub(super) http: Rc<Http>,
+    past: Past,
 }
 
 impl<S: Stream> Wire<S> {
-    pub(super) fn new(stream: S, connection: Connection, http: Rc<Http>) -> Wire<S> {
-        let wire = Wire {
-            stream,
-            connection,
-            inbox: Vec::new(),
-            outbox: Vec::new(),
-            requests: 0,
-            answers: Vec::new(),
-            empty_lines: 0,
-            looks_left: MAX_LOOKS,
-            http,
-        };
-        wire.connection.set_state(State::New, Some(wire.http.limits.idle));
-        wire
+    /// Begins where a resting connection has received its first bytes.
+    pub(super) fn new(resting: Resting<S>, inbox: Vec<u8>) -> Wire<S> {
+        let Resting { stream, connection, http, past } = resting;
+        let (outbox, answers) = (Vec::new(), Vec::new());
+        Wire { stream, connection, http, inbox, outbox, answers, past }
     }
 
-    /// Says that the connection is between requests, and gives its buffers back.
-    pub(super) fn rest(&mut self) {
-        self.inbox = Vec::new();
-        self.outbox = Vec::new();
-        self.answers = Vec::new();
-        self.connection.set_state(State::Idle, Some(self.http.limits.idle));
-    }
-
-    /// Waits for the first byte of a request. False: there will be none.
-    ///
-    /// Rule 5 of the drain: whether it is the drain or the idle limit that ends the wait, the last
-    /// thing done is one more read that does not block. A byte that is there is a request.
-    pub(super) async fn first_byte(&mut self) -> io::Result<bool> {
-        let read = poll_fn(|cx| {
-            let over = self.connection.draining() || self.connection.expired();
-            if !over {
-                self.connection.wake_on_news(cx);
-                ready!(self.stream.poll_readable(cx))?;
-            }
-            match self.poll_fill(cx)? {
-                Poll::Ready(amount) => Poll::Ready(Ok::<_, io::Error>(Some(amount))),
-                Poll::Pending if over => Poll::Ready(Ok(None)),
-                Poll::Pending => Poll::Pending,
-            }
-        });
-        match read.await? {
-            Some(amount) => Ok(amount > 0),
-            None if self.connection.state() == State::New => Box::pin(self.late_byte()).await,
-            None => Ok(false),
-        }
-    }
-
-    /// Who has just connected means to say something: its first byte may be on its way.
-    async fn late_byte(&mut self) -> io::Result<bool> {
-        let cx = self.connection.context().clone();
-        let patience = FRESH.saturating_sub(cx.clock().now() - self.connection.since());
-        if patience.is_zero() {
-            return Ok(false);
-        }
-        let long_enough = async {
-            cx.sleep(patience).await;
-            Ok(0)
-        };
-        Ok(future::or(poll_fn(|cx| self.poll_fill(cx)), long_enough).await? > 0)
+    /// Says that the connection is between requests, and lets its buffers go.
+    pub(super) fn rest(self) -> Resting<S> {
+        let Wire { stream, connection, http, past, .. } = self;
+        connection.set_state(State::Idle, Some(http.limits.idle));
+        Resting { stream, connection, http, past }
     }
 
     /// Reads once, and appends to the inbox. 0 is the end of the stream.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let scratch = &mut *self.http.scratch.borrow_mut();
-        let amount = ready!(Pin::new(&mut self.stream).poll_read(cx, scratch))?;
-        self.inbox.extend_from_slice(&scratch[..amount]);
-        self.connection.count_received(amount);
-        Poll::Ready(Ok(amount))
+        self.http.poll_read(&mut self.stream, &self.connection, &mut self.inbox, cx)
     }
 
     /// Reads what has arrived already: asked while draining, before an answer says `close`. A client
     /// that always has one more request in the pipeline is not served to the deadline.
     pub(super) async fn last_look(&mut self) {
-        let Some(left) = self.looks_left.checked_sub(1) else {
+        if self.past.looks == MAX_LOOKS {
             return;
-        };
-        self.looks_left = left;
+        }
+        self.past.looks += 1;
         poll_fn(|cx| {
             while self.inbox.len() <= LAST_LOOK {
                 if !matches!(self.poll_fill(cx), Poll::Ready(Ok(1..))) {
@@ -170,8 +111,9 @@ impl<S: Stream> Wire<S> {
     pub(super) fn skip_empty_lines(&mut self) -> bool {
         let lines = self.inbox.chunks_exact(2).take_while(|line| *line == b"\r\n").count();
         self.inbox.drain(..2 * lines);
-        self.empty_lines += lines;
-        self.empty_lines <= MAX_EMPTY_LINES
+        let lines = u8::try_from(lines).unwrap_or(u8::MAX);
+        self.past.empty_lines = self.past.empty_lines.saturating_add(lines);
+        self.past.empty_lines <= MAX_EMPTY_LINES
     }
 
     /// Reads once within the time limit of `waiting`. An error of kind `TimedOut` is the limit's.
@@ -215,15 +157,15 @@ impl<S: Stream> Wire<S> {
     pub(super) fn begin_request(&mut self, head: &Head) {
         self.inbox.drain(..head.len);
         self.connection.wait_for(None);
-        self.requests += 1;
-        self.empty_lines = 0;
+        self.past.requests = self.past.requests.saturating_add(1);
+        self.past.empty_lines = 0;
         self.connection.set_state(State::Active, None);
         self.connection.set_request(format_args!("{}", head.request()));
     }
 
     /// Whether the connection has not had all the requests yet that one may have.
     pub(super) fn may_go_on(&self) -> bool {
-        self.requests < self.http.limits.requests
+        u64::from(self.past.requests) < self.http.limits.requests
     }
 
     /// Moves one read of an answer to the outbox.

@@ -21,6 +21,7 @@ mod grpc;
 #[cfg(feature = "http")]
 mod guard;
 #[cfg(feature = "http")]
+#[cfg(feature = "http")]
 mod harness;
 #[cfg(feature = "hyper")]
 mod hyper;

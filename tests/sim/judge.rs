@@ -1,10 +1,11 @@
-//! The invariants of a whole run: no request lost, no answer mixed up, a report that tells the truth.
+//! The invariants of a whole run: no request lost, no answer mixed up, nobody cut off unnamed.
 
 use std::cell::Cell;
 use std::time::Duration;
 
-use adieu::{Cause, Outcome, Peer, Report};
+use adieu::{Cause, Peer, Report};
 
+use crate::accounts;
 use crate::answers::{Answer, content};
 use crate::client::id;
 use crate::net::look;
@@ -26,7 +27,7 @@ pub fn judge(world: &World, report: &Report) {
         }
     }
     for number in 0..world.served.len() {
-        if let Err(violation) = judge_service(world, report, number) {
+        if let Err(violation) = accounts::judge(world, report, number) {
             world.violation(format_args!("service {number}: {violation}"));
         }
     }
@@ -225,66 +226,6 @@ impl RequestPlan {
     /// The handler has not read the body.
     fn leaves_body(&self) -> bool {
         !self.handling.reads_body && !matches!(self.body, BodyPlan::None)
-    }
-}
-
-fn judge_service(world: &World, report: &Report, number: usize) -> Result<(), String> {
-    let served = &world.served[number];
-    let service = &report.services[number];
-    let counts = &service.counts;
-    let ends = served.ends.borrow();
-    let ends: Vec<_> = ends.iter().map(look).collect();
-    let equal = |what: &str, reported: u64, seen: usize| match reported == seen as u64 {
-        true => Ok(()),
-        false => Err(format!("{what}: the report says {reported}, and it was {seen}")),
-    };
-    if served.network.is_open() || ends.iter().any(|end| !end.dropped) {
-        return Err("a socket is left open".to_owned());
-    }
-    equal("accepted", counts.accepted, ends.len())?;
-    equal("panicked", counts.panicked, served.panics.get() as usize)?;
-    let named = report.stragglers.iter().filter(|left| left.service == service.name);
-    let named = named.filter(|left| left.connection.is_some()).count();
-    equal("cut off", counts.cut_off, named)?;
-    let clients = || {
-        let clients = world.plan.clients.iter().zip(&world.seen);
-        clients.filter(|(plan, _)| plan.service == number).map(|(_, seen)| seen.borrow())
-    };
-    if !clients().any(|seen| seen.reset) {
-        equal("requests", counts.requests, clients().map(|seen| seen.answers.len()).sum())?;
-    }
-    if !clients().any(|seen| seen.answers.iter().any(|(answer, _)| answer.status == 101)) {
-        let ended = counts.drained + counts.closed_idle + counts.cut_off;
-        let seen = ends.iter().filter(|end| end.dropped_draining).count();
-        equal("ended in the drain", ended, seen)?;
-    }
-    let did_work = |seen: &Seen| {
-        let answered = seen.requests.iter().take(seen.answers.len());
-        answered.clone().any(|asked| asked.handled.is_some_and(|handled| handled.draining))
-    };
-    let worked = clients().filter(|seen| did_work(seen)).count() as u64;
-    if counts.drained + counts.cut_off < worked {
-        return Err(format!("{worked} worked in the drain, and the report says {counts:?}"));
-    }
-    judge_outcome(world, report, number)
-}
-
-/// Whether a service of another kind ended as it should have.
-fn judge_outcome(world: &World, report: &Report, number: usize) -> Result<(), String> {
-    let outcome = &report.services[number].outcome;
-    let in_time = report.aborted.is_none();
-    let right = match &world.plan.services[number] {
-        ServicePlan::Stuck => matches!(outcome, Outcome::CutOff),
-        ServicePlan::Told(takes) | ServicePlan::Spawns(takes) if in_time => {
-            matches!(outcome, Outcome::Finished)
-                || world.plan.lame_duck + *takes >= world.plan.grace
-        }
-        _ => true,
-    };
-    let named = report.stragglers.iter().any(|left| left.service == report.services[number].name);
-    match right && named == matches!(outcome, Outcome::CutOff) || outcome.is_failure() {
-        true => Ok(()),
-        false => Err(format!("it {outcome}")),
     }
 }
 

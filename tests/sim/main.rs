@@ -4,7 +4,7 @@
 //! what fails, and when shutdown begins (`plan.rs`, `net.rs`). One executor, a manual clock that jumps
 //! from one sleep to the next, and an in-memory network make of it one run (`run.rs`). What clients
 //! and handlers see is noted (`world.rs`, `client.rs`, `server.rs`) and judged, at every instant
-//! (`watch.rs`) and at the end (`judge.rs`).
+//! (`watch.rs`) and at the end (`judge.rs`, `accounts.rs`).
 //!
 //! ```text
 //! cargo test --test sim                        2,000 seeds
@@ -12,6 +12,7 @@
 //! cargo test --test sim -- --seed 42           one, with its plan and its story
 //! ```
 
+mod accounts;
 mod answers;
 mod client;
 mod judge;

@@ -144,7 +144,7 @@ impl Plan {
             services.push(http(rng));
         }
         let served: Vec<usize> = (0..services.len()).filter(|&i| is_http(&services[i])).collect();
-        let clients = several(rng, 12, |rng| {
+        let clients = several(rng, 24, |rng| {
             let service = served[rng.usize(..served.len())];
             client(rng, service)
         });

@@ -44,6 +44,11 @@ impl Watch {
             Some(began) => self.draining(world, began, finished),
             None if world.draining() => {
                 self.began = Some(now);
+                let lame_duck = world.plan.lame_duck.min(world.plan.grace);
+                let mut services = 0..world.served.len();
+                if !finished && now < cause + lame_duck && services.any(|i| serves_on(world, i)) {
+                    world.violation(format_args!("the lame duck period is cut short"));
+                }
                 self.drain_has_begun(world);
                 self.draining(world, now, finished);
             }
@@ -57,8 +62,7 @@ impl Watch {
             world.violation(format_args!("it is a lame duck for too long"));
         }
         for (number, served) in world.served.iter().enumerate() {
-            let is_http = matches!(world.plan.services[number], ServicePlan::Http { .. });
-            if is_http && !served.network.is_open() && !has_trouble(world, number) {
+            if serves_on(world, number) && !served.network.is_open() {
                 world.violation(format_args!("{number}: a lame duck does not listen"));
             }
         }
@@ -118,8 +122,7 @@ impl Watch {
     /// At the same instant listeners are closed, and so is whoever has nothing to do.
     fn drain_has_begun(&self, world: &World) {
         for (number, served) in world.served.iter().enumerate() {
-            let is_http = matches!(world.plan.services[number], ServicePlan::Http { .. });
-            if is_http && served.network.is_open() && !has_trouble(world, number) {
+            if serves_on(world, number) && served.network.is_open() {
                 world.violation(format_args!("{number}: still listens"));
             }
         }
@@ -198,6 +201,12 @@ fn accepted_at(world: &World, plan: &ClientPlan, seen: &Seen) -> Duration {
     let ends = world.served[plan.service].ends.borrow();
     let end = seen.peer.and_then(|peer| ends.get(peer - 1));
     end.map_or(Duration::MAX, |end| look(end).accepted_at)
+}
+
+/// It ends only when it is told to, and then stops listening at once.
+fn serves_on(world: &World, service: usize) -> bool {
+    let is_http = matches!(world.plan.services[service], ServicePlan::Http { .. });
+    is_http && !has_trouble(world, service)
 }
 
 /// Its accept queue may be slow to empty.

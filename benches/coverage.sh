@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Line coverage of src/ by the tests, file by file. Needs: apt-get install llvm-19
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export CARGO_TARGET_DIR="$PWD/target/coverage"
+export RUSTFLAGS="-C instrument-coverage" CARGO_PROFILE_DEV_DEBUG=0
+export LLVM_PROFILE_FILE="$CARGO_TARGET_DIR/profiles/%p-%m.profraw"
+
+rm -rf "$CARGO_TARGET_DIR/profiles"
+# The binary and the examples are children of the tests.
+cargo build --quiet --bins --examples "$@"
+cargo test --tests --no-fail-fast "$@" >&2 || echo "Some tests failed; what ran is counted." >&2
+
+llvm-profdata-19 merge -sparse "$CARGO_TARGET_DIR"/profiles/*.profraw -o "$CARGO_TARGET_DIR/all.profdata"
+mapfile -t executables < <(
+  cargo test --no-run --tests --message-format=json "$@" 2>/dev/null |
+    grep -o '"executable":"[^"]*"' | cut -d'"' -f4
+)
+objects=()
+for executable in "${executables[@]:1}"; do objects+=(-object "$executable"); done
+mapfile -t sources < <(git ls-files 'src/*.rs')
+llvm-cov-19 report "${executables[0]}" "${objects[@]}" -instr-profile="$CARGO_TARGET_DIR/all.profdata" \
+  "${sources[@]/#/$PWD/}" | awk '$8 ~ /^[0-9]+$/ { printf "%-28s %5d lines %7s\n", $1, $8, $10 }'

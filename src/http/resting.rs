@@ -1,0 +1,102 @@
+//! A connection that waits for a request, with nothing but the stream in its hands.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_lite::future;
+
+use super::Http;
+use crate::connection::{Connection, State};
+use crate::net::Stream;
+
+/// How long after it was accepted a connection still gets to send its first byte, when the drain finds
+/// it without one. A client writes its request when its handshake is done; that takes a moment.
+const FRESH: Duration = Duration::from_millis(20);
+
+/// What is remembered from one request to the next.
+#[derive(Default)]
+pub(super) struct Past {
+    /// Requests received.
+    pub(super) requests: u32,
+    /// Empty lines skipped since the last request.
+    pub(super) empty_lines: u8,
+    /// Looks for one more request that were taken while draining.
+    pub(super) looks: u8,
+}
+
+/// A connection between requests, or before its first.
+pub(super) struct Resting<S> {
+    pub(super) stream: S,
+    pub(super) connection: Connection,
+    pub(super) http: Rc<Http>,
+    pub(super) past: Past,
+}
+
+impl<S: Stream> Resting<S> {
+    pub(super) fn new(stream: S, connection: Connection, http: Rc<Http>) -> Resting<S> {
+        connection.set_state(State::New, Some(http.limits.idle));
+        Resting { stream, connection, http, past: Past::default() }
+    }
+
+    /// Waits for the first bytes of a request. Empty: there will be none.
+    ///
+    /// Rule 5 of the drain: whether it is the drain or the idle limit that ends the wait, the last
+    /// thing done is one more read that does not block. A byte that is there is a request.
+    pub(super) async fn first_bytes(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let read = poll_fn(|cx| {
+            let over = self.connection.draining() || self.connection.expired();
+            if !over {
+                self.connection.wake_on_news(cx);
+                ready!(self.stream.poll_readable(cx))?;
+            }
+            match self.http.poll_read(&mut self.stream, &self.connection, &mut bytes, cx) {
+                Poll::Pending if over => Poll::Ready(Ok(None)),
+                read => read.map_ok(Some),
+            }
+        });
+        if read.await?.is_none() && self.connection.state() == State::New {
+            Box::pin(self.late_bytes(&mut bytes)).await?;
+        }
+        Ok(bytes)
+    }
+
+    /// Who has just connected means to say something: its first byte may be on its way.
+    async fn late_bytes(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let cx = self.connection.context().clone();
+        let age = cx.clock().now().saturating_duration_since(self.connection.since());
+        let patience = FRESH.saturating_sub(age);
+        if patience.is_zero() {
+            return Ok(());
+        }
+        let Resting { stream, connection, http, .. } = self;
+        let read =
+            async { poll_fn(|cx| http.poll_read(stream, connection, bytes, cx)).await.map(drop) };
+        let long_enough = async {
+            cx.sleep(patience).await;
+            Ok(())
+        };
+        future::or(read, long_enough).await
+    }
+}
+
+impl Http {
+    /// Reads once, and appends to `inbox`. 0 is the end of the stream.
+    pub(super) fn poll_read<S: Stream>(
+        &self,
+        stream: &mut S,
+        connection: &Connection,
+        inbox: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let scratch = &mut *self.scratch.borrow_mut();
+        let amount = ready!(Pin::new(stream).poll_read(cx, scratch))?;
+        inbox.extend_from_slice(&scratch[..amount]);
+        connection.count_received(amount);
+        Poll::Ready(Ok(amount))
+    }
+}

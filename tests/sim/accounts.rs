@@ -1,0 +1,67 @@
+//! Whether the report of each service tells what the clients have seen.
+
+use adieu::{Outcome, Report};
+
+use crate::net::look;
+use crate::plan::ServicePlan;
+use crate::world::{Seen, World};
+
+pub fn judge(world: &World, report: &Report, number: usize) -> Result<(), String> {
+    let served = &world.served[number];
+    let service = &report.services[number];
+    let counts = &service.counts;
+    let ends = served.ends.borrow();
+    let ends: Vec<_> = ends.iter().map(look).collect();
+    let equal = |what: &str, reported: u64, seen: usize| match reported == seen as u64 {
+        true => Ok(()),
+        false => Err(format!("{what}: the report says {reported}, and it was {seen}")),
+    };
+    if served.network.is_open() || ends.iter().any(|end| !end.dropped) {
+        return Err("a socket is left open".to_owned());
+    }
+    equal("accepted", counts.accepted, ends.len())?;
+    equal("panicked", counts.panicked, served.panics.get() as usize)?;
+    let named = report.stragglers.iter().filter(|left| left.service == service.name);
+    let named = named.filter(|left| left.connection.is_some()).count();
+    equal("cut off", counts.cut_off, named)?;
+    let clients = || {
+        let clients = world.plan.clients.iter().zip(&world.seen);
+        clients.filter(|(plan, _)| plan.service == number).map(|(_, seen)| seen.borrow())
+    };
+    if !clients().any(|seen| seen.reset) {
+        equal("requests", counts.requests, clients().map(|seen| seen.answers.len()).sum())?;
+    }
+    if !clients().any(|seen| seen.answers.iter().any(|(answer, _)| answer.status == 101)) {
+        let ended = counts.drained + counts.closed_idle + counts.cut_off;
+        let seen = ends.iter().filter(|end| end.dropped_draining).count();
+        equal("ended in the drain", ended, seen)?;
+    }
+    let did_work = |seen: &Seen| {
+        let answered = seen.requests.iter().take(seen.answers.len());
+        answered.clone().any(|asked| asked.handled.is_some_and(|handled| handled.draining))
+    };
+    let worked = clients().filter(|seen| did_work(seen)).count() as u64;
+    if counts.drained + counts.cut_off < worked {
+        return Err(format!("{worked} worked in the drain, and the report says {counts:?}"));
+    }
+    judge_outcome(world, report, number)
+}
+
+/// Whether a service of another kind ended as it should have.
+fn judge_outcome(world: &World, report: &Report, number: usize) -> Result<(), String> {
+    let outcome = &report.services[number].outcome;
+    let in_time = report.aborted.is_none();
+    let right = match &world.plan.services[number] {
+        ServicePlan::Stuck => matches!(outcome, Outcome::CutOff),
+        ServicePlan::Told(takes) | ServicePlan::Spawns(takes) if in_time => {
+            matches!(outcome, Outcome::Finished)
+                || world.plan.lame_duck + *takes >= world.plan.grace
+        }
+        _ => true,
+    };
+    let named = report.stragglers.iter().any(|left| left.service == report.services[number].name);
+    match right && named == matches!(outcome, Outcome::CutOff) || outcome.is_failure() {
+        true => Ok(()),
+        false => Err(format!("it {outcome}")),
+    }
+}
