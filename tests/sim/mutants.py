@@ -32,14 +32,14 @@ def mutant(name: str, file: str, *texts: str) -> Mutant:
 
 MUTANTS = [
     mutant(
-        "skips the last look before it closes", "http/wire.rs",
-        "match self.poll_fill(cx)? {",
-        "if over {\nreturn Poll::Ready(Ok(false));\n}\nmatch self.poll_fill(cx)? {",
+        "skips the last look before it closes", "http/resting.rs",
+        "match self.http.poll_read(&mut self.stream,",
+        "if over {\nreturn Poll::Ready(Ok(None));\n}\nmatch self.http.poll_read(&mut self.stream,",
     ),
     mutant(
-        "skips the last look at the idle limit", "http/wire.rs",
+        "skips the last look at the idle limit", "http/resting.rs",
         "let over = self.connection.draining()",
-        "if self.connection.expired() {\nreturn Poll::Ready(Ok(false));\n}\nlet over = self.connection.draining()",
+        "if self.connection.expired() {\nreturn Poll::Ready(Ok(None));\n}\nlet over = self.connection.draining()",
     ),
     mutant(
         "takes one read for all that has arrived", "http/wire.rs",
