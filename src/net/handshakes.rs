@@ -1,6 +1,7 @@
 //! Keeping new handshakes away from a listener that is about to close, where a successor listens on
 //! the same port. (Linux.)
 
+use std::collections::HashSet;
 use std::net::TcpListener;
 
 use log::warn;
@@ -33,23 +34,25 @@ pub(super) fn stop(listener: &TcpListener) -> bool {
     attached.is_ok()
 }
 
-/// Whether somebody is between SYN and the last ACK with this port, here or at the successor. Where
-/// the system does not tell, nobody is.
-pub(super) fn under_way(port: u16) -> bool {
-    ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .any(|table| std::fs::read_to_string(table).is_ok_and(|table| has_handshake(&table, port)))
+/// Who is between SYN and the last ACK with this port, here or at the successor: local and remote
+/// address. Where the system does not tell, nobody is.
+pub(super) fn under_way(port: u16) -> HashSet<String> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
+    let tables = tables.iter().filter_map(|table| std::fs::read_to_string(table).ok());
+    tables.flat_map(|table| handshakes(&table, port)).collect()
 }
 
 /// After proc(5): number, local address and port, remote address and port, state; all in hex.
-fn has_handshake(table: &str, port: u16) -> bool {
+fn handshakes(table: &str, port: u16) -> Vec<String> {
     const SYN_RECEIVED: &str = "03";
     let port = format!(":{port:04X}");
-    table.lines().any(|line| {
+    let handshake = |line: &str| {
         let mut fields = line.split_ascii_whitespace().skip(1);
-        let local = fields.next();
-        local.is_some_and(|local| local.ends_with(&port)) && fields.nth(1) == Some(SYN_RECEIVED)
-    })
+        let (local, remote, state) = (fields.next()?, fields.next()?, fields.next()?);
+        let is_one = local.ends_with(&port) && state == SYN_RECEIVED;
+        is_one.then(|| format!("{local} {remote}"))
+    };
+    table.lines().filter_map(handshake).collect()
 }
 
 #[cfg(test)]
@@ -62,8 +65,8 @@ mod tests {
             0: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n   \
             1: 0100007F:1F90 0100007F:C350 03 00000000:00000000\n   \
             2: 0100007F:1F91 0100007F:C351 01 00000000:00000000\n";
-        assert!(has_handshake(table, 0x1f90));
-        assert!(!has_handshake(table, 0x1f91));
-        assert!(!has_handshake(table, 0xf90));
+        assert_eq!(handshakes(table, 0x1f90), ["0100007F:1F90 0100007F:C350"]);
+        assert!(handshakes(table, 0x1f91).is_empty());
+        assert!(handshakes(table, 0xf90).is_empty());
     }
 }

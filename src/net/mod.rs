@@ -82,8 +82,9 @@ pub trait Listener: 'static {
         false
     }
 
-    /// Whether a handshake is under way, after [`stop_handshakes`](Listener::stop_handshakes).
-    fn has_handshakes(&self) -> bool {
+    /// Whether a handshake that had begun before [`stop_handshakes`](Listener::stop_handshakes) is
+    /// still under way.
+    fn has_handshakes(&mut self) -> bool {
         false
     }
 }
@@ -159,7 +160,7 @@ impl Listener for SocketListener {
         }
     }
 
-    fn has_handshakes(&self) -> bool {
+    fn has_handshakes(&mut self) -> bool {
         match self {
             SocketListener::Tcp(listener) => listener.has_handshakes(),
             SocketListener::Unix(listener) => listener.has_handshakes(),

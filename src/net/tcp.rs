@@ -1,5 +1,7 @@
 //! TCP sockets.
 
+#[cfg(target_os = "linux")]
+use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::task::{Context, Poll, ready};
@@ -32,6 +34,9 @@ pub struct TcpListener {
     address: SocketAddr,
     /// Whether others may be bound to the same address.
     shared: bool,
+    /// Handshakes that had begun when no new one was to begin here.
+    #[cfg(target_os = "linux")]
+    begun: HashSet<String>,
 }
 
 impl TcpListener {
@@ -97,7 +102,13 @@ impl TryFrom<StdListener> for TcpListener {
         let address = listener.local_addr()?;
         // Linux hands the option down to accepted sockets; elsewhere poll_accept sets it again.
         sockopt::set_tcp_nodelay(&listener, true)?;
-        Ok(TcpListener { listener: Async::new(listener)?, address, shared: false })
+        Ok(TcpListener {
+            listener: Async::new(listener)?,
+            address,
+            shared: false,
+            #[cfg(target_os = "linux")]
+            begun: HashSet::new(),
+        })
     }
 }
 
@@ -154,12 +165,21 @@ impl Listener for TcpListener {
     // A socket that was handed over lives on elsewhere, and must not be touched.
     #[cfg(target_os = "linux")]
     fn stop_handshakes(&mut self) -> bool {
-        self.shared && handshakes::stop(self.listener.get_ref())
+        let stopped = self.shared && handshakes::stop(self.listener.get_ref());
+        if stopped {
+            self.begun = handshakes::under_way(self.address.port());
+        }
+        stopped
     }
 
+    // Those that begin from now on are the successor's.
     #[cfg(target_os = "linux")]
-    fn has_handshakes(&self) -> bool {
-        handshakes::under_way(self.address.port())
+    fn has_handshakes(&mut self) -> bool {
+        if !self.begun.is_empty() {
+            let now = handshakes::under_way(self.address.port());
+            self.begun.retain(|handshake| now.contains(handshake));
+        }
+        !self.begun.is_empty()
     }
 }
 
