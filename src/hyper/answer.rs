@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use ::hyper::body::{Body, Frame, Incoming, SizeHint};
 #[cfg(feature = "grpc")]
@@ -23,18 +24,26 @@ use crate::report::panic_message;
 /// A request in flight: until it is dropped.
 pub(super) struct Asked {
     talk: Rc<Talk>,
+    began: Instant,
+    status: Cell<StatusCode>,
     answered: Cell<bool>,
 }
 
 impl Asked {
     pub(super) fn new(talk: Rc<Talk>) -> Asked {
-        Asked { talk, answered: Cell::new(false) }
+        let began = talk.connection.clock().now();
+        Asked { talk, began, status: Cell::new(StatusCode::OK), answered: Cell::new(false) }
     }
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        self.talk.end(self.answered.get());
+        if self.answered.get() {
+            let connection = &self.talk.connection;
+            let took = connection.clock().now().saturating_duration_since(self.began);
+            connection.count_answer(self.status.get().as_u16(), took);
+        }
+        self.talk.end();
     }
 }
 
@@ -57,6 +66,7 @@ where
             if asked.talk.is_last() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
+            asked.status.set(response.status());
             Ok(response.map(|body| Answer { body: Some(body), asked }))
         }
         Err(panic) => {
@@ -64,7 +74,9 @@ where
             connection.count_panic();
             let name = connection.context().name();
             error!("{name}: the service panicked: {}", panic_message(&*panic));
-            Ok(apology().map(|()| Answer { body: None, asked }))
+            let response = apology();
+            asked.status.set(response.status());
+            Ok(response.map(|()| Answer { body: None, asked }))
         }
     }
 }

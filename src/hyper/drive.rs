@@ -72,19 +72,16 @@ impl Talk {
     }
 
     /// A request's answer has been handed to hyper to its last byte, or given up.
-    pub(super) fn end(&self, answered: bool) {
+    pub(super) fn end(&self) {
         self.in_flight.set(self.in_flight.get() - 1);
         // What has come meanwhile was the request's body.
         self.wire.forget();
-        if answered {
-            self.connection.count_request();
-        }
     }
 
     /// Whether an answer that is ready now should say `Connection: close`. hyper says so by itself
     /// only if it is told before.
     pub(super) fn is_last(&self) -> bool {
-        self.connection.draining() && !self.is_http2.get()
+        self.connection.leaving() && !self.is_http2.get()
     }
 
     /// Drives a conversation to its end. Once the drain has begun, or it was idle for too long, it is
@@ -108,7 +105,11 @@ impl Talk {
                 if over && !told {
                     self.wire.look();
                 }
-                if let Poll::Ready(ended) = conversation.as_mut().poll(cx) {
+                let polled = conversation.as_mut().poll(cx);
+                let (received, sent) = self.wire.take_bytes();
+                self.connection.count_received(received);
+                self.connection.count_sent(sent);
+                if let Poll::Ready(ended) = polled {
                     return Poll::Ready(ended.map(|()| End::Closed).map_err(io::Error::other));
                 }
                 let state = self.note_state(&mut noted);

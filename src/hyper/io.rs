@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use ::hyper::rt::{Read, ReadBufCursor, Write};
@@ -43,13 +43,23 @@ struct News {
     look: AtomicBool,
     blocked: AtomicBool,
     writes: AtomicU64,
+    /// Bytes read and written since they were last asked for.
+    bytes: [AtomicUsize; 2],
 }
 
 impl News {
-    fn note_write<T>(&self, written: &Poll<T>) {
+    fn note_read(&self, amount: usize) {
+        self.received.store(true, Relaxed);
+        self.bytes[0].fetch_add(amount, Relaxed);
+    }
+
+    fn note_write(&self, written: &Poll<io::Result<usize>>) {
         self.blocked.store(written.is_pending(), Relaxed);
         if written.is_ready() {
             self.writes.fetch_add(1, Relaxed);
+        }
+        if let Poll::Ready(Ok(amount)) = written {
+            self.bytes[1].fetch_add(*amount, Relaxed);
         }
     }
 }
@@ -85,6 +95,12 @@ impl Wire {
         self.news.blocked.load(Relaxed).then(|| self.news.writes.load(Relaxed))
     }
 
+    /// How many bytes were read and written since this was last asked.
+    pub(super) fn take_bytes(&self) -> (usize, usize) {
+        let [received, sent] = &self.news.bytes;
+        (received.swap(0, Relaxed), sent.swap(0, Relaxed))
+    }
+
     /// Waits until the stream is closed, whoever has it.
     pub(super) async fn closed(&self) {
         let Err(_closed) = self.open.recv().await;
@@ -94,7 +110,7 @@ impl Wire {
 impl<S: Stream> Io<S> {
     pub(super) fn new(stream: S, opening: Opening) -> (Io<S>, Wire) {
         let news = Arc::new(News::default());
-        news.received.store(true, Relaxed);
+        news.note_read(opening.0.len());
         let (sender, open) = async_channel::bounded(1);
         let early = opening.0;
         let io =
@@ -132,7 +148,7 @@ impl<S: Stream> Read for Io<S> {
             let amount = ready!(read)?;
             buf.put_slice(&scratch[..amount]);
             if amount > 0 {
-                this.news.received.store(true, Relaxed);
+                this.news.note_read(amount);
             }
             Poll::Ready(Ok(()))
         })

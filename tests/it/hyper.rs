@@ -72,7 +72,25 @@ fn a_request_is_answered_and_the_connection_kept() {
     bench.signal(Signal::Term);
     let report = bench.report();
     assert!(report.is_graceful());
-    assert_eq!(report.services[0].counts.requests, 3);
+    let counts = &report.services[0].counts;
+    assert_eq!((counts.requests, counts.statuses[1], counts.latency.count()), (3, 3, 3));
+    assert_eq!(counts.received, 3 * GET.len() as u64);
+    assert!(counts.sent > 3 * 50, "{counts:?}");
+}
+
+#[test]
+fn a_lame_duck_answers_with_connection_close() {
+    let (listener, network) = memory();
+    let server = Server::new(listener, Hyper::new(service_fn(hello)));
+    let bench = Bench::start(|s| s.lame_duck(Duration::from_secs(2)).service("api", server));
+    let client = connect(&bench, &network);
+    bench.signal(Signal::Term);
+    assert!(!client.is_closed());
+    client.send(GET);
+    settle(&bench.executor);
+    let answer = received(&client);
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    assert!(client.is_closed());
 }
 
 #[test]
