@@ -338,6 +338,9 @@ fn by_default_it_serves_server1_and_server2_on_8080_and_8081_over_ipv4_and_ipv6(
     let (one, two) = ("Hello from server1\n", "Hello from server2\n");
     assert_eq!(said, [one, one, one, two, two, one, "exit 0\n"].concat());
     let logged = String::from_utf8(output.stderr).unwrap();
+    // The README's first transcript is what was really said.
+    let readme = include_str!("../README.md").replace("^C", "");
+    assert!(readme.contains(&logged), "{logged}");
     for line in [
         "server 1 listening on port 8080",
         "server 2 listening on port 8081",
