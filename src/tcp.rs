@@ -85,7 +85,8 @@ where
     async fn serve(self: Rc<Self>, mut stream: S, connection: Connection) -> io::Result<()> {
         connection.set_state(State::Upgraded, None);
         (self.handler)(&mut stream, &connection).await?;
-        linger(stream, connection).await
+        // In a box: what only the end needs must not weigh on a connection that waits.
+        Box::pin(linger(stream, connection)).await
     }
 }
 

@@ -3,7 +3,7 @@
 //! [`hold`] goes to and fro between a resting connection and a busy one; all that a request needs
 //! lives in a box for as long as the connection is busy.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::rc::Rc;
 use std::time::Instant;
@@ -35,21 +35,24 @@ enum Next {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn hold<S: Stream>(
+pub(super) fn hold<S: Stream>(
     http: Rc<Http>,
     stream: S,
     connection: Connection,
-) -> io::Result<()> {
+) -> impl Future<Output = io::Result<()>> {
+    // Not in an async fn, which would make room for its arguments as well.
     let mut resting = Resting::new(stream, connection, http);
-    loop {
-        let bytes = resting.first_bytes().await?;
-        if bytes.is_empty() {
-            return Ok(());
+    async move {
+        loop {
+            let bytes = resting.first_bytes().await?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            resting = match Box::pin(be_busy(Wire::new(resting, bytes))).await? {
+                Some(resting) => resting,
+                None => return Ok(()),
+            };
         }
-        resting = match Box::pin(be_busy(Wire::new(resting, bytes))).await? {
-            Some(resting) => resting,
-            None => return Ok(()),
-        };
     }
 }
 
