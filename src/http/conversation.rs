@@ -22,6 +22,7 @@ use super::upload::Upload;
 use super::wire::{WRITE, Waiting, Wire};
 use super::{Http, handling};
 use crate::connection::{Connection, State};
+use crate::linger::linger;
 use crate::net::Stream;
 
 /// The log target of the access log; at level debug, so that nobody has it by accident.
@@ -60,7 +61,7 @@ pub(super) fn hold<S: Stream>(
 async fn be_busy<S: Stream>(mut wire: Wire<S>) -> io::Result<Option<Resting<S>>> {
     match converse(&mut wire).await? {
         Next::Request => return Ok(Some(wire.rest())),
-        Next::Close => wire.linger().await?,
+        Next::Close => linger(wire.stream, wire.connection).await?,
         Next::Upgrade(sender) => hand_over(wire, sender).await?,
     }
     Ok(None)
