@@ -175,6 +175,8 @@ impl Client {
             let stamp = self.world.stamp();
             let asked = &mut self.world.seen[self.number].borrow_mut().requests[number];
             asked.first.get_or_insert(stamp);
+            let before = asked.moved.replace(stamp).unwrap_or(stamp);
+            asked.paused = asked.paused.max(stamp.time - before.time);
             if sent >= head {
                 asked.head.get_or_insert(stamp);
             }

@@ -144,6 +144,10 @@ impl Case<'_> {
             return Err("its last answer is cut, and it is not named".to_owned());
         }
         if is_raw(self.world, self.number) {
+            let succeeds = matches!(self.plan.talk, Talk::Echo(_) | Talk::Stubborn);
+            if succeeds && !look(&end).half_closed {
+                return Err("it is closed, and was not half-closed before".to_owned());
+            }
             return talk::judge_end(self.plan, self.seen, self.ended_draining.get());
         }
         self.judge_end()
@@ -177,11 +181,19 @@ impl Case<'_> {
         let patience = self.limits().0.min(HEAD_GRACE);
         let in_time = |asked: &Asked| asked.head.is_some_and(|h| h.time < first.time + patience);
         match answer.status {
-            // The body never came.
-            400 | 408 if asked.handled.is_some() && asked.last.is_none() => Ok(()),
+            // The rest of the body never came, or came too late.
+            400 if asked.last.is_none() && self.seen.half_closed => Ok(()),
+            408 if asked.head.is_some() && self.paused(asked, at) >= self.body_time() => Ok(()),
             408 if !in_time(asked) && at.time >= first.time + patience => Ok(()),
             status => Err(format!("{status} instead of {expected}")),
         }
+    }
+
+    /// The longest time for which a request stood still before it was answered.
+    fn paused(&self, asked: &Asked, answered: Stamp) -> Duration {
+        let unfinished = asked.moved.filter(|_| asked.last.is_none());
+        let at_last = unfinished.map(|moved| answered.time.saturating_sub(moved.time));
+        asked.paused.max(at_last.unwrap_or_default())
     }
 
     /// Why the connection ended after the answers it got: was it owed more?
@@ -211,7 +223,7 @@ impl Case<'_> {
             () if self.had_arrived(count) => {
                 Err(format!("request {count} had arrived, and was dropped"))
             }
-            () if leaving || asked.last.is_none() => Ok(()),
+            () if leaving || asked.last.is_none() || last.status == 408 => Ok(()),
             () => Err("it says close for no reason".to_owned()),
         }
     }
@@ -253,6 +265,13 @@ impl Case<'_> {
             let polite = matches!(plan.handling.then, Then::Upgrade { polite: true });
             polite && asked.handled.is_some()
         })
+    }
+
+    fn body_time(&self) -> Duration {
+        match &self.world.plan.services[self.plan.service] {
+            ServicePlan::Http { limits, .. } => limits.body_time,
+            _ => Duration::MAX,
+        }
     }
 
     /// The time for a head, the time between requests, the number of requests.

@@ -210,6 +210,9 @@ fn http(rng: &mut Rng) -> ServicePlan {
         limits.head_time = Duration::from_secs(1);
     }
     if one_in(rng, 4) {
+        limits.body_time = Duration::from_secs(1);
+    }
+    if one_in(rng, 4) {
         limits.requests = rng.u64(1..4);
     }
     let max_connections = if one_in(rng, 5) { rng.usize(1..4) } else { 1000 };
@@ -289,7 +292,9 @@ fn request(rng: &mut Rng) -> RequestPlan {
         7 if matches!(body, BodyPlan::None) => Then::Upgrade { polite: rng.bool() },
         _ => Then::Answer(size(rng)),
     };
-    let mut parts = several(rng, 4, |rng| (rest(rng), rng.f64()));
+    let trickles = one_in(rng, 8);
+    let mut parts =
+        several(rng, 4, |rng| (if trickles { moment(rng) } else { rest(rng) }, rng.f64()));
     parts.sort_by(|(_, one), (_, other)| one.total_cmp(other));
     RequestPlan {
         expects_continue: !matches!(body, BodyPlan::None) && one_in(rng, 6),

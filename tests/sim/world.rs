@@ -46,6 +46,9 @@ pub struct Asked {
     pub first: Option<Stamp>,
     pub head: Option<Stamp>,
     pub last: Option<Stamp>,
+    /// When some of it was sent last, and the longest time between two parts.
+    pub moved: Option<Stamp>,
+    pub paused: Duration,
     pub handled: Option<Handled>,
 }
 
