@@ -21,7 +21,6 @@ mod grpc;
 #[cfg(feature = "http")]
 mod guard;
 #[cfg(feature = "http")]
-#[cfg(feature = "http")]
 mod harness;
 #[cfg(feature = "hyper")]
 mod hyper;
@@ -41,3 +40,4 @@ mod upgrade;
 #[cfg(feature = "http")]
 mod web;
 mod weight;
+mod words;
