@@ -136,7 +136,7 @@ def shutdown_under_load() -> Iterator[Figure]:
             make()
             ends["OK"] += 1
         except grpc.RpcError as error:
-            refused = error.code() is grpc.StatusCode.UNAVAILABLE and "connect" in error.details().lower()
+            refused = error.code() is grpc.StatusCode.UNAVAILABLE and "connection refused" in error.details().lower()
             ends["not connected" if refused else f"{error.code().name}: {error.details()}"] += 1
 
     with serve("adieu-grpc") as server:
