@@ -21,10 +21,11 @@ mod grpc;
 #[cfg(feature = "http")]
 mod guard;
 #[cfg(feature = "http")]
-#[cfg(feature = "http")]
 mod harness;
 #[cfg(feature = "hyper")]
 mod hyper;
+#[cfg(feature = "hyper")]
+mod hyper_hostile;
 #[cfg(feature = "http")]
 mod lame_duck;
 #[cfg(feature = "http")]
