@@ -32,6 +32,7 @@
 //! | `clock.rs` | [`Clock`]: now and sleep, injected |
 //! | `report.rs` | [`Report`], [`Outcome`], [`Cause`], exit status |
 //! | `tcp.rs` | [`Tcp`]: bytes as they come, to a handler |
+//! | `newcomer.rs` | a moment for the first byte of whoever has just connected |
 //! | `http/` | HTTP/1.1 with async-h1 behind a guard (feature `http`) |
 //! | `hyper/` | any hyper, tower or axum service, over HTTP/1.1 and HTTP/2 (feature `hyper`) |
 //! | `grpc/` | tonic's services and their health, on top of that (feature `grpc`) |
@@ -63,6 +64,8 @@ pub mod http;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod net;
+#[cfg(any(feature = "http", feature = "hyper"))]
+mod newcomer;
 mod per_peer;
 mod register;
 mod report;
