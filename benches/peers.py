@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable, Iterator
@@ -32,10 +33,10 @@ STREAMS = 50
 IDLE = 10_000
 
 
-def serve(name: str) -> Server:
+def serve(name: str, *arguments: str) -> Server:
     ports = free_ports(1)
     path = harness.built(RIVALS / name, "cargo build --release --manifest-path benches/rivals/Cargo.toml")
-    return Server([path, f"127.0.0.1:{ports[0]}"], ports)
+    return Server([path, f"127.0.0.1:{ports[0]}", *arguments], ports)
 
 
 # ---------------------------------------------------------------- requests per second
@@ -122,8 +123,8 @@ def requests_on_the_wire() -> Iterator[Figure]:
     yield Figure("from SIGTERM to the exit", "", spread(seconds, " ms"))
 
 
-def shutdown_under_load() -> Iterator[Figure]:
-    """100 unary calls a second and 20 open streams of 2 s, and SIGTERM in the middle."""
+def under_load(channels: int, *arguments: str) -> tuple[Counter[str], harness.Exit]:
+    """How calls end, 100 unary ones a second for 2 s and 20 streams of 2 s, when SIGTERM comes in the middle."""
     try:
         import grpc
     except ImportError:
@@ -136,29 +137,62 @@ def shutdown_under_load() -> Iterator[Figure]:
             make()
             ends["OK"] += 1
         except grpc.RpcError as error:
-            refused = error.code() is grpc.StatusCode.UNAVAILABLE and "connect" in error.details().lower()
+            refused = error.code() is grpc.StatusCode.UNAVAILABLE and "connection refused" in error.details().lower()
             ends["not connected" if refused else f"{error.code().name}: {error.details()}"] += 1
 
-    with serve("adieu-grpc") as server:
-        with grpc.insecure_channel(f"127.0.0.1:{server.ports[0]}") as channel:
-            say, repeat = channel.unary_unary(SAY), channel.unary_stream(REPEAT)
-            stream = WORDS + b"\x10\x64\x18\x14"  # 20 answers, 100 ms apart
-            calls = [lambda: list(repeat(stream))] * 20
-            threads = [threading.Thread(target=call, args=[make]) for make in calls]
-            for number in range(300):
-                threads.append(threading.Timer(number / 100, call, args=[lambda: say(WORDS + b"\x10\x32")]))
-            for thread in threads:
-                thread.start()
-            time.sleep(1)
-            server.signal(signal.SIGTERM)
-            ended = server.exit()
-            for thread in threads:
-                thread.join()
-    bad = sum(count for end, count in ends.items() if end not in ("OK", "not connected"))
-    told = ", ".join(f"{end}: {count}" for end, count in sorted(ends.items()))
-    yield Figure("calls that fail, but for those that find nobody", "0", f"{bad} ({told})", bad == 0)
-    yield harness.exactly("exit code under gRPC load", "0", str(ended.code))
-    yield Figure("from SIGTERM to the exit, streams of 2 s open", "", f"{ended.seconds:.2f} s")
+    with serve("adieu-grpc", *arguments) as server, ExitStack() as stack:
+        address, own = f"127.0.0.1:{server.ports[0]}", [("grpc.use_local_subchannel_pool", 1)]
+        several = [stack.enter_context(grpc.insecure_channel(address, own)) for _ in range(channels)]
+        for channel in several:
+            channel.unary_unary(SAY)(WORDS)
+        pool = stack.enter_context(ThreadPoolExecutor(max_workers=220))
+        for number in range(20):
+            repeat = several[number % channels].unary_stream(REPEAT)
+            pool.submit(call, lambda repeat=repeat: list(repeat(WORDS + b"\x10\x64\x18\x14")))  # 20, 100 ms apart
+
+        def unary() -> None:
+            began = time.monotonic()
+            for number in range(200):
+                time.sleep(max(0, began + number / 100 - time.monotonic()))
+                say = several[number % channels].unary_unary(SAY)
+                pool.submit(call, lambda say=say: say(WORDS + b"\x10\x32"))  # after 50 ms
+
+        pace = threading.Thread(target=unary)
+        pace.start()
+        time.sleep(1)
+        server.signal(signal.SIGTERM)
+        ended = server.exit()
+        pace.join()
+        pool.shutdown()
+    return ends, ended
+
+
+def told(ends: Counter[str]) -> str:
+    return ", ".join(f"{end}: {count}" for end, count in sorted(ends.items()))
+
+
+def shutdown_under_load() -> Iterator[Figure]:
+    for channels in (1, 5):
+        ends: Counter[str] = Counter()
+        exits = []
+        for _ in range(options.rounds):
+            these, ended = under_load(channels)
+            ends += these
+            exits.append(ended)
+        bad = sum(count for end, count in ends.items() if end not in ("OK", "not connected"))
+        what = f"{channels} channel{'s' * (channels > 1)}, 100 calls/s and 20 streams of 2 s, SIGTERM after 1 s"
+        yield Figure(f"{what}: calls that fail, but for those that find nobody", "0", f"{bad} ({told(ends)})", bad == 0)
+        yield harness.exactly("exit code", f"0: {len(exits)}", harness.counted(ended.code for ended in exits))
+        yield Figure("from SIGTERM to the exit", "", spread([ended.seconds for ended in exits], " s", 2))
+
+
+def streams_past_the_grace() -> Iterator[Figure]:
+    ends, ended = under_load(1, "300")
+    cut = sum(count for end, count in ends.items() if end.startswith("UNAVAILABLE: "))
+    other = sum(count for end, count in ends.items() if end not in ("OK", "not connected")) - cut
+    what = "a grace of 0.3 s: streams cut off as UNAVAILABLE"
+    yield Figure(what, "20, nothing else", f"{cut} ({told(ends)})", (cut, other) == (20, 0))
+    yield harness.exactly("exit code", "124", str(ended.code))
 
 
 # ---------------------------------------------------------------- memory
@@ -187,6 +221,13 @@ if __name__ == "__main__":
     RIVALS = options.rivals
     harness.prepare(options.server, harness.Report())
     report.section("Peers")
-    for experiment in [http1, unary, requests_on_the_wire, shutdown_under_load, idle_connections]:
+    for experiment in [
+        http1,
+        unary,
+        requests_on_the_wire,
+        shutdown_under_load,
+        streams_past_the_grace,
+        idle_connections,
+    ]:
         report.run(experiment.__name__.replace("_", " "), experiment())
     sys.exit(report.exit_code())

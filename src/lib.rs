@@ -34,6 +34,7 @@
 //! | `clock.rs` | [`Clock`]: now and sleep, injected |
 //! | `report.rs` | [`Report`], [`Outcome`], [`Cause`], exit status |
 //! | `tcp.rs` | [`Tcp`]: bytes as they come, to a handler |
+//! | `newcomer.rs` | a moment for the first byte of whoever has just connected |
 //! | `http/` | HTTP/1.1 with async-h1 behind a guard (feature `http`) |
 //! | `hyper/` | any hyper, tower or axum service, over HTTP/1.1 and HTTP/2 (feature `hyper`) |
 //! | `grpc/` | tonic's services and their health, on top of that (feature `grpc`) |
@@ -66,6 +67,8 @@ pub mod http;
 pub mod hyper;
 mod linger;
 mod net;
+#[cfg(any(feature = "http", feature = "hyper"))]
+mod newcomer;
 mod per_peer;
 mod register;
 mod report;

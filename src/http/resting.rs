@@ -5,17 +5,11 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
-
-use futures_lite::future;
 
 use super::Http;
 use crate::connection::{Connection, State};
 use crate::net::Stream;
-
-/// How long after it was accepted a connection still gets to send its first byte, when the drain finds
-/// it without one. A client writes its request when its handshake is done; that takes a moment.
-const FRESH: Duration = Duration::from_millis(20);
+use crate::newcomer;
 
 /// What is remembered from one request to the next.
 #[derive(Default)]
@@ -60,27 +54,12 @@ impl<S: Stream> Resting<S> {
             }
         });
         if read.await?.is_none() && self.connection.state() == State::New {
-            Box::pin(self.late_bytes(&mut bytes)).await?;
+            let Resting { stream, connection, http, .. } = self;
+            let read = poll_fn(|cx| http.poll_read(stream, connection, &mut bytes, cx));
+            // In a box: few connections come to this.
+            Box::pin(newcomer::late(connection, read)).await.transpose()?;
         }
         Ok(bytes)
-    }
-
-    /// Who has just connected means to say something: its first byte may be on its way.
-    async fn late_bytes(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
-        let cx = self.connection.context().clone();
-        let age = cx.clock().now().saturating_duration_since(self.connection.since());
-        let patience = FRESH.saturating_sub(age);
-        if patience.is_zero() {
-            return Ok(());
-        }
-        let Resting { stream, connection, http, .. } = self;
-        let read =
-            async { poll_fn(|cx| http.poll_read(stream, connection, bytes, cx)).await.map(drop) };
-        let long_enough = async {
-            cx.sleep(patience).await;
-            Ok(())
-        };
-        future::or(read, long_enough).await
     }
 }
 

@@ -19,6 +19,10 @@ use crate::net::Stream;
 /// How much is read at once, in bytes.
 const READ: usize = 16 * 1024;
 
+/// How much is read in a row, in bytes, before the other tasks get a turn: hyper reads on for as long
+/// as something comes.
+const FAIR: usize = 128 * 1024;
+
 thread_local! {
     /// Every read goes through here, and only what has really arrived is copied on: hyper's own
     /// buffer would have to be zeroed first, all of it, for each read.
@@ -30,8 +34,8 @@ pub(super) struct Io<S> {
     /// What was read before hyper came.
     early: Vec<u8>,
     news: Arc<News>,
-    /// The last read took all that was there.
-    drained: bool,
+    /// How much was read since the socket was last asked; 0: ask it first whether there is something.
+    in_a_row: usize,
     closing: bool,
     _open: Sender<Infallible>,
 }
@@ -114,7 +118,7 @@ impl<S: Stream> Io<S> {
         let (sender, open) = async_channel::bounded(1);
         let early = opening.0;
         let io =
-            Io { stream, early, news: news.clone(), drained: false, closing: false, _open: sender };
+            Io { stream, early, news: news.clone(), in_a_row: 0, closing: false, _open: sender };
         (io, Wire { news, open })
     }
 }
@@ -136,15 +140,21 @@ impl<S: Stream> Read for Io<S> {
             return Poll::Ready(Ok(()));
         }
         // hyper reads whenever it is woken, in HTTP/2 after every answer: each of these reads would
-        // be a system call that finds nothing.
-        if this.drained && !this.news.look.load(Relaxed) {
+        // be a system call that finds nothing. And a client that sends without end has to let the others
+        // have their turn.
+        if this.in_a_row == 0 && !this.news.look.load(Relaxed) {
             ready!(this.stream.poll_readable(cx))?;
         }
         this.news.look.store(false, Relaxed);
         SCRATCH.with_borrow_mut(|scratch| {
             let most = scratch.len().min(buf.remaining());
             let read = Pin::new(&mut this.stream).poll_read(cx, &mut scratch[..most]);
-            this.drained = !matches!(read, Poll::Ready(Ok(amount)) if amount == most);
+            this.in_a_row = match read {
+                Poll::Ready(Ok(amount)) if amount == most && this.in_a_row < FAIR => {
+                    this.in_a_row + amount
+                }
+                _ => 0,
+            };
             let amount = ready!(read)?;
             buf.put_slice(&scratch[..amount]);
             if amount > 0 {
@@ -181,6 +191,8 @@ impl<S: Stream> Write for Io<S> {
         }
         SCRATCH.with_borrow_mut(|scratch| {
             loop {
+                // As above: it may go on sending.
+                ready!(this.stream.poll_readable(cx))?;
                 if ready!(Pin::new(&mut this.stream).poll_read(cx, scratch))? == 0 {
                     return Poll::Ready(Ok(()));
                 }

@@ -3,11 +3,12 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 use super::Limits;
 use crate::connection::{Connection, State};
 use crate::net::Stream;
+use crate::newcomer;
 
 /// What an HTTP/2 client begins with (RFC 9113, 3.4). No HTTP/1.1 request begins like it.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -26,10 +27,23 @@ impl Opening {
     fn is_undecided(&self) -> bool {
         PREFACE.starts_with(&self.0) && self.0.len() < PREFACE.len()
     }
+
+    /// Reads once. 0 is the end of the stream.
+    fn poll_read<S: Stream>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = [0; READ];
+        let amount = ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+        self.0.extend_from_slice(&buffer[..amount]);
+        Poll::Ready(Ok(amount))
+    }
 }
 
 /// Waits for the opening. `None` if there will be none: the client has closed, or the drain or the
-/// time limit ends the wait; but before they do, bytes that are there are read.
+/// time limit ends the wait; but before they do, bytes that are there are read. An opening that has
+/// only begun by then is HTTP/1.1, to be refused as such.
 pub(super) async fn receive<S: Stream>(
     stream: &mut S,
     connection: &Connection,
@@ -38,27 +52,28 @@ pub(super) async fn receive<S: Stream>(
     let mut opening = Opening(Vec::new());
     connection.set_state(State::New, Some(limits.idle));
     while opening.is_undecided() {
-        let amount = poll_fn(|cx| {
-            let is_new = opening.0.is_empty();
+        let is_new = opening.0.is_empty();
+        let read = poll_fn(|cx| {
             let over = connection.expired() || (is_new && connection.draining());
             if !over {
                 connection.wake_on_news(cx);
                 ready!(stream.poll_readable(cx))?;
             }
-            let mut buffer = [0; READ];
-            match Pin::new(&mut *stream).poll_read(cx, &mut buffer)? {
-                Poll::Ready(amount) => {
-                    opening.0.extend_from_slice(&buffer[..amount]);
-                    Poll::Ready(io::Result::Ok(amount))
-                }
-                Poll::Pending if over => Poll::Ready(Ok(0)),
-                Poll::Pending => Poll::Pending,
+            match opening.poll_read(stream, cx) {
+                Poll::Pending if over => Poll::Ready(Ok(None)),
+                read => read.map_ok(Some),
             }
         });
-        if amount.await? == 0 {
-            return Ok(None);
+        let mut amount = read.await?;
+        if amount.is_none() && is_new {
+            let read = poll_fn(|cx| opening.poll_read(stream, cx));
+            // In a box: few connections come to this.
+            amount = Box::pin(newcomer::late(connection, read)).await.transpose()?;
         }
-        if connection.state() == State::New {
+        if amount.is_none_or(|amount| amount == 0) {
+            return Ok((!is_new).then_some(opening));
+        }
+        if is_new {
             connection.set_state(State::Head, Some(limits.head));
         }
     }

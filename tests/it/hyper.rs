@@ -100,6 +100,7 @@ fn new_and_idle_connections_are_closed_by_the_drain() {
     idle.send(GET);
     settle(&bench.executor);
     assert!(!received(&idle).is_empty());
+    bench.pass(Duration::from_millis(50));
     bench.signal(Signal::Term);
     assert!(new.is_gone());
     assert!(idle.is_closed());
@@ -133,6 +134,25 @@ fn a_request_that_is_there_when_shutdown_begins_is_answered() {
 }
 
 #[test]
+fn a_newcomer_gets_a_moment_for_its_first_byte() {
+    for preface in [GET, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"] {
+        let (bench, network) = serve(hello);
+        let queued = network.connect().expect("it listens");
+        let silent = network.connect().expect("it listens");
+        bench.signal(Signal::Term);
+        assert!(!queued.is_closed() && !silent.is_closed());
+        bench.clock.advance(Duration::from_millis(19));
+        queued.send(preface);
+        settle(&bench.executor);
+        assert!(!queued.received().is_empty());
+        assert!(!silent.is_gone());
+        bench.clock.advance(Duration::from_millis(1));
+        settle(&bench.executor);
+        assert!(silent.is_gone());
+    }
+}
+
+#[test]
 fn a_request_in_flight_is_finished_and_says_close() {
     let (bench, network) = serve(slow);
     let client = connect(&bench, &network);
@@ -155,6 +175,9 @@ fn half_a_head_gets_two_seconds_more_and_then_408() {
     for client in [&late, &in_time] {
         client.send(b"GET /it HTTP/1.1\r\nHos");
     }
+    // It might still become the preface of HTTP/2.
+    let undecided = connect(&bench, &network);
+    undecided.send(b"P");
     settle(&bench.executor);
     bench.signal(Signal::Term);
     bench.pass(Duration::from_millis(1500));
@@ -163,8 +186,10 @@ fn half_a_head_gets_two_seconds_more_and_then_408() {
     assert!(received(&in_time).ends_with("for client 2"));
     assert_eq!(received(&late), "");
     bench.pass(Duration::from_millis(700));
-    assert!(received(&late).starts_with("HTTP/1.1 408 "));
-    drop((late, in_time));
+    for client in [&late, &undecided] {
+        assert!(received(client).starts_with("HTTP/1.1 408 "));
+    }
+    drop((late, in_time, undecided));
     assert!(bench.report().is_graceful());
 }
 

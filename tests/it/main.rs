@@ -24,6 +24,8 @@ mod guard;
 mod harness;
 #[cfg(feature = "hyper")]
 mod hyper;
+#[cfg(feature = "hyper")]
+mod hyper_hostile;
 #[cfg(feature = "http")]
 mod lame_duck;
 #[cfg(feature = "http")]

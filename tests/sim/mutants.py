@@ -90,7 +90,7 @@ MUTANTS = [
         "const LINGER_DRAINING: Duration = Duration::from_millis(150);",
     ),
     mutant(
-        "waits for newcomers too long", "http/resting.rs",
+        "waits for newcomers too long", "newcomer.rs",
         "const FRESH: Duration = Duration::from_millis(20);",
         "const FRESH: Duration = Duration::from_millis(40);",
     ),

@@ -2,14 +2,18 @@
 
 use std::convert::Infallible;
 
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 
 #[path = "../../../examples/proto/mod.rs"]
 pub mod proto;
 
-pub async fn hello(_request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+/// Answers at once; `/read` when the body has arrived, or has broken.
+pub async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path() == "/read" {
+        drop(request.into_body().collect().await);
+    }
     Ok(Response::new(Full::new(Bytes::from_static(b"Hello from server1"))))
 }
 
