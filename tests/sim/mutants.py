@@ -53,18 +53,19 @@ MUTANTS = [
     mutant(
         "counts a connection only when its task runs", "server.rs",
         "let connection = cx.register.enter(cx.clone(), peer);\n        let entry = connection.entry();\n", "",
-        "let serving = self.protocol.clone().serve(stream, connection);\n", "let protocol = self.protocol.clone();\n",
-        "let serving = Box::pin(AssertUnwindSafe(serving).catch_unwind());\n", "",
-        "self.cx.spawn(async move {\n",
+        "let work = self.protocol.clone().serve(stream, connection);\n", "let protocol = self.protocol.clone();\n",
+        "self.cx.spawn(serving(work, cx, entry, place));",
         "self.cx.spawn(async move {\nlet connection = cx.register.enter(cx.clone(), peer);\n"
         "let entry = connection.entry();\n"
-        "let serving = AssertUnwindSafe(protocol.serve(stream, connection)).catch_unwind();\n",
+        "serving(protocol.serve(stream, connection), cx, entry, place).await;\n});",
     ),
     mutant("accepts beyond the limit", "server.rs", "self.cx.register.room(self.max_connections).await;", ""),
     mutant("does not back off without descriptors", "server.rs", "self.cx.sleep(self.pause).await;", ""),
     mutant(
         "ends connections in flight at once", "server.rs",
-        "match serving.await {", "match cx.shutdown().race(serving).await.unwrap_or(Ok(Ok(()))) {",
+        "self.cx.spawn(serving(work, cx, entry, place));",
+        "self.cx.spawn(async move {\nlet shutdown = cx.shutdown().clone();\n"
+        "shutdown.race(serving(work, cx, entry, place)).await;\n});",
     ),
     mutant("forgets Connection: close", "http/answer.rs", 'response.insert_header(CONNECTION, "close");', ""),
     mutant(
@@ -82,10 +83,10 @@ MUTANTS = [
     ),
     mutant(
         "does not linger", "http/conversation.rs",
-        "Next::Close => wire.linger().await?,", "Next::Close => {}",
+        "Next::Close => linger(wire.stream, wire.connection).await?,", "Next::Close => {}",
     ),
     mutant(
-        "lingers for long in the drain", "http/wire.rs",
+        "lingers for long in the drain", "linger.rs",
         "const LINGER_DRAINING: Duration = Duration::from_millis(100);",
         "const LINGER_DRAINING: Duration = Duration::from_millis(150);",
     ),
@@ -154,7 +155,7 @@ MUTANTS = [
         "let over = self.draining();", "let over = self.draining();\nif over {\nreturn Poll::Ready(Ok(0));\n}",
     ),
     mutant("does not wake raw TCP", "tcp.rs", "self.wake_on_news(cx);", ""),
-    mutant("does not linger after raw TCP", "tcp.rs", "linger(stream, connection).await", "drop((stream, connection));\nOk(())"),
+    mutant("does not linger after raw TCP", "tcp.rs", "Box::pin(linger(stream, connection)).await", "drop((stream, connection));\nOk(())"),
     mutant("tells admin services with the others", "run.rs", "self.ended(false).await;\n            }", "}"),
     mutant(
         "gives SIGQUIT the grace period", "run.rs",
@@ -191,8 +192,8 @@ MUTANTS = [
         "Some(upload) if keep_alive => upload.finish(wire).await?,", "",
     ),
     mutant("leaves memory behind", "register.rs", "let key = self.open", "std::mem::forget(entry.clone());\nlet key = self.open"),
-    mutant("leaves a timer behind", "tcp.rs", "connection.context().sleep(LINGER).await;", "let mut sleep = connection.context().clock().sleep_until(connection.clock().now() + LINGER);\nif future::poll_once(&mut sleep).await.is_none() {\nstd::mem::forget(sleep);\nstd::future::pending::<()>().await;\n}"),
-    mutant("leaves a task behind", "group.rs", "executor.spawn(counted).detach();", "std::mem::forget(executor.spawn(counted));\nstd::mem::forget(executor);"),
+    mutant("leaves a timer behind", "linger.rs", "cx.sleep(LINGER_DRAINING).await;", "let mut sleep = cx.clock().sleep_until(cx.clock().now() + LINGER_DRAINING);\nif future::poll_once(&mut sleep).await.is_none() {\nstd::mem::forget(sleep);\nstd::future::pending::<()>().await;\n}"),
+    mutant("leaves a task behind", "group.rs", "executor.spawn(Counted { task, _alive: self.alive.clone() }).detach();", "std::mem::forget(executor.spawn(Counted { task, _alive: self.alive.clone() }));\nstd::mem::forget(executor);"),
 ]
 
 
