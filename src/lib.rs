@@ -43,7 +43,7 @@
 //! | `admin/` | `Admin`: probes, metrics and a page (feature `admin`) |
 //! | `timeline.rs` | [`Report::timeline`]: the drain as a picture |
 //! | `systemd.rs` | `systemd`: readiness, watchdog, sockets handed over (feature `systemd`) |
-//! | `testing.rs` | `testing`: a clock and a network moved by hand (feature `testing`) |
+//! | `testing/` | `testing`: a clock and a network moved by hand (feature `testing`) |
 //!
 //! The library reads no environment and has no globals; signals, time and listeners are parameters. Only
 //! [`signals`] touches the process, and only its handler ends it. It runs on Unix.

@@ -1,0 +1,64 @@
+//! A clock and a network that a test moves by hand. (Feature `testing`.)
+//!
+//! Step the executor, look, step again: nothing here sleeps and no port is opened.
+//!
+//! ```
+//! use std::time::Duration;
+//! use adieu::testing::{ManualClock, memory, settle};
+//! use adieu::{Server, Supervisor};
+//! # #[cfg(feature = "http")] {
+//! use adieu::http::{Http, http_types::{Request, Response, Result}};
+//!
+//! async fn hello(_: Request) -> Result<Response> {
+//!     Ok("Hello".into())
+//! }
+//!
+//! let (listener, network) = memory();
+//! let supervisor = Supervisor::new()
+//!     .clock(ManualClock::new())
+//!     .service("hello", Server::new(listener, Http::new(hello)));
+//! let trigger = supervisor.trigger();
+//! let executor = smol::LocalExecutor::new();
+//! let run = executor.spawn(supervisor.run(futures_lite::stream::pending()));
+//!
+//! let client = network.connect()?;
+//! client.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+//! settle(&executor);
+//! assert!(client.received().ends_with(b"Hello"));
+//!
+//! trigger.shut_down();
+//! settle(&executor);
+//! assert!(client.is_closed());
+//! assert!(smol::block_on(run).is_graceful());
+//! # }
+//! # std::io::Result::Ok(())
+//! ```
+
+mod clock;
+mod network;
+mod stream;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use smol::LocalExecutor;
+
+pub use clock::ManualClock;
+pub use network::{MemoryListener, Network, memory};
+pub use stream::MemoryStream;
+
+/// Runs every task until none can go on by itself.
+pub fn settle(executor: &LocalExecutor<'_>) {
+    while executor.try_tick() {}
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A test that panicked with the lock has failed already.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
