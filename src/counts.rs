@@ -24,9 +24,9 @@ pub struct Counts {
     pub cut_off: u64,
     /// Connections or handlers that panicked.
     pub panicked: u64,
-    /// Bytes read from connections.
+    /// Bytes read from connections, as far as the protocol has told it; not those behind an upgrade.
     pub received: u64,
-    /// Bytes written to connections.
+    /// Bytes written to connections, as far as the protocol has told it; not those behind an upgrade.
     pub sent: u64,
 }
 

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use adieu::Stream;
 use adieu::testing::MemoryStream;
@@ -13,6 +14,9 @@ use futures_lite::{AsyncRead, future};
 use crate::answers::{self, content};
 use crate::plan::{BodyPlan, ClientPlan, RequestPlan, ServicePlan, Then};
 use crate::world::{Asked, World};
+
+/// How long a client waits to be told to send the body.
+const CONTINUE: Duration = Duration::from_millis(100);
 
 /// What is asked of the handler, and the seed of the bodies: client and request.
 pub fn id(client: usize, request: usize) -> String {
@@ -155,15 +159,18 @@ impl Client {
         request: &RequestPlan,
     ) -> Option<()> {
         let (head, bytes) = encode(self.number, number, request);
+        let ends = request.parts[1..].iter().map(|(_, end)| (end * bytes.len() as f64) as usize);
+        let ends = ends.chain((!request.stops).then_some(bytes.len()));
+        let mut parts: Vec<_> = request.parts.iter().map(|(rest, _)| *rest).zip(ends).collect();
+        let body = parts.iter().position(|(_, end)| *end > head);
+        if let Some(body) = body.filter(|_| request.expects_continue) {
+            parts.insert(body, (parts[body].0, head));
+            parts[body + 1].0 = CONTINUE;
+        }
         let mut sent = 0;
-        for (part, (rest, _)) in request.parts.iter().enumerate() {
-            let end = match request.parts.get(part + 1) {
-                Some((_, upto)) => (upto * bytes.len() as f64) as usize,
-                None if request.stops => return None,
-                None => bytes.len(),
-            };
+        for (rest, end) in parts {
             if !rest.is_zero() {
-                self.world.sleep(*rest).await;
+                self.world.sleep(rest).await;
             }
             if end <= sent {
                 continue;
@@ -184,7 +191,7 @@ impl Client {
                 asked.last = Some(stamp);
             }
         }
-        Some(())
+        (!request.stops).then_some(())
     }
 
     /// Sends, if there is anybody left to send to.
@@ -226,7 +233,17 @@ impl Client {
         let mut seen = self.world.seen[self.number].borrow_mut();
         while !self.upgraded.get() {
             match answers::take(&mut inbox) {
-                Ok(Some(answer)) if answer.status == 100 => {}
+                Ok(Some(answer)) if answer.status == 100 => {
+                    seen.continues += 1;
+                    let plans = &self.world.plan.clients[self.number].requests;
+                    let asked = plans.iter().zip(&seen.requests);
+                    let asked =
+                        asked.filter(|(plan, one)| plan.expects_continue && one.head.is_some());
+                    if seen.continues > asked.count() {
+                        let line = format_args!("client {}: 100 for no reason", self.number);
+                        self.world.violation(line);
+                    }
+                }
                 Ok(Some(answer)) => {
                     let close = if answer.close { ", close" } else { "" };
                     let (number, status) = (self.number, answer.status);

@@ -11,7 +11,7 @@ use adieu::http::http_types::upgrade::Connection as Upgraded;
 use adieu::http::http_types::{Body, Error, Request, Response, Result, StatusCode};
 use adieu::http::{Exchange, Http};
 use adieu::testing::MemoryListener;
-use adieu::{BoxError, Connection, Context, Server, Service, Tcp};
+use adieu::{BoxError, Clock, Connection, Context, Server, Service, Tcp};
 use async_channel::Receiver;
 use fastrand::Rng;
 use futures_lite::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWriteExt, Stream};
@@ -85,13 +85,13 @@ impl Service for Simulated {
             }
             ServicePlan::Returns(after) => cx.sleep(*after).await,
             ServicePlan::Spawns(takes) => {
-                let (task, takes) = (cx.clone(), *takes);
-                let world = world.clone();
+                let (world, takes) = (world.clone(), *takes);
+                // Without the context: that it was spawned must be enough.
                 cx.spawn(async move {
                     let _alive = world.alive.clone();
-                    task.shutdown().begun().await;
+                    shutdown.begun().await;
                     world.served[number].told.set(Some(world.now()));
-                    task.sleep(takes).await;
+                    world.clock.sleep_until(world.clock.now() + takes).await;
                 });
             }
         }

@@ -28,6 +28,8 @@ pub struct Seen {
     pub peer: Option<usize>,
     pub requests: Vec<Asked>,
     pub answers: Vec<(Answer, Stamp)>,
+    /// How often it was told to go on with a body.
+    pub continues: usize,
     /// Part of an answer came, and not the rest.
     pub partial: bool,
     pub raw_sent: Vec<u8>,
