@@ -3,8 +3,8 @@
 
 Eight threads of clients ask politely, pipeline, send half a request and go, reset, or only connect. Meanwhile one
 server is taken its descriptors away now and then, and another is told to end and started again at random moments.
-When the load is over, memory, descriptors and threads must be what they were before it, and what the server has
-counted must be what the clients have done.
+When the load is over, memory, descriptors and threads must be what they were before it, nothing may be open or in
+flight by the metrics, and what the server has counted must be what the clients have done.
 """
 
 import os
@@ -31,8 +31,9 @@ LOG = "RUST_LOG=error,adieu::report=debug"
 SPARE = 1.5 * MB
 
 
-def serve(program: Program, port: int) -> Server:
-    return Server(["env", LOG, program.path, f"--listen={GREETING}=127.0.0.1:{port}", "--grace=5s"], [port])
+def serve(program: Program, port: int, *flags: str) -> Server:
+    command = ["env", LOG, program.path, f"--listen={GREETING}=127.0.0.1:{port}", "--grace=5s", *flags]
+    return Server(command, [port])
 
 
 class Load:
@@ -151,6 +152,23 @@ def settled(server: Server, wanted: int) -> State:
     return State(server)
 
 
+class Metrics:
+    """What the server says of itself, on its admin port."""
+
+    def __init__(self, admin: int):
+        with Client(admin) as client:
+            client.send(b"GET /metrics HTTP/1.1\r\nHost: soak\r\nConnection: close\r\n\r\n")
+            self._text = client.answer().body.decode()
+
+    def sum(self, name: str) -> int:
+        """The samples of this name, of all states or status classes."""
+        sample = rf'^adieu_{name}{{service="{GREETING}"[^}}]*}} (\d+)$'
+        samples = re.findall(sample, self._text, re.MULTILINE)
+        if not samples:
+            raise Wrong(f"no adieu_{name} in the metrics")
+        return sum(map(int, samples))
+
+
 def starve(server: Server, dice: random.Random) -> None:
     """For a while there are no more descriptors than are open already, and some more clients come."""
     _, most = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
@@ -164,8 +182,9 @@ def starve(server: Server, dice: random.Random) -> None:
 def chaos(program: Program, seconds: float, seed: int) -> Iterator[Figure]:
     """One server, that is to serve to the end."""
     dice = random.Random(seed)
-    [port] = harness.free_ports(1)
-    with serve(program, port) as server:
+    port, admin = harness.free_ports(2)
+    with serve(program, port, f"--admin=127.0.0.1:{admin}") as server:
+        Metrics(admin)  # once, so that what this costs is not counted as growth
         fresh = descriptors(server)
         with Load(port, seed) as warm_up:
             time.sleep(min(5, seconds / 4))
@@ -178,6 +197,7 @@ def chaos(program: Program, seconds: float, seed: int) -> Iterator[Figure]:
                 starve(server, dice)
                 starved += 1
         after = settled(server, fresh)
+        metrics = Metrics(admin)
         server.signal(SIGTERM)
         exit = server.exit()
     done, wrong = warm_up.done + load.done, warm_up.wrong + load.wrong
@@ -194,6 +214,15 @@ def chaos(program: Program, seconds: float, seed: int) -> Iterator[Figure]:
     accepted, requests = map(int, counts.groups())
     # The harness itself connects once to see that the server is there.
     yield exactly("connections that the server has counted", f"{done['connected'] + 1:,}", f"{accepted:,}")
+    busy = metrics.sum("connections_open") + metrics.sum("in_flight")
+    yield exactly("open or in flight, by the metrics", "0", str(busy))
+    accounts = {
+        "connections": (metrics.sum("connections_accepted_total"), accepted),
+        "requests": (metrics.sum("requests_total"), requests),
+        "requests timed": (metrics.sum("request_duration_seconds_count"), requests),
+    }
+    differ = [what for what, (metric, reported) in accounts.items() if metric != reported]
+    yield exactly("metrics that differ from the report", "none", ", ".join(differ) or "none")
     low, high = done["answered"], done["sent"] + done["connected"]
     yield Figure("requests that it has counted", f"{low:,} (seen) to {high:,}", f"{requests:,}", low <= requests <= high)
 

@@ -7,9 +7,12 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
 
 use async_channel::{Receiver, Sender};
+use pin_project_lite::pin_project;
 use smol::LocalExecutor;
 
 /// Makes an empty group on `executor`, and its first member.
@@ -54,11 +57,23 @@ impl Member {
         let Some(executor) = self.executor.upgrade() else {
             return;
         };
-        let alive = self.alive.clone();
-        let counted = async move {
-            task.await;
-            drop(alive);
-        };
-        executor.spawn(counted).detach();
+        executor.spawn(Counted { task, _alive: self.alive.clone() }).detach();
+    }
+}
+
+pin_project! {
+    /// A task that counts. (An async block would make room twice for the task in it.)
+    struct Counted<F> {
+        #[pin]
+        task: F,
+        _alive: Sender<Infallible>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Counted<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().task.poll(cx)
     }
 }

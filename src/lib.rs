@@ -27,6 +27,8 @@
 //! | `counts.rs` | [`Counts`]: what a service has done |
 //! | `status.rs` | [`Status`]: the run as its services can look at it |
 //! | `server.rs` | [`Server`]: the one accept loop; back-off, limits |
+//! | `serving.rs` | the task of one connection: how it ended, a panic contained |
+//! | `linger.rs` | the end of a connection: its last bytes are not overtaken by a reset |
 //! | `per_peer.rs` | how many connections each peer has open, where that is limited |
 //! | `net/` | [`Listener`] and [`Stream`]; TCP and Unix sockets, [`SocketListener`] for either |
 //! | `clock.rs` | [`Clock`]: now and sleep, injected |
@@ -63,6 +65,7 @@ mod handler;
 pub mod http;
 #[cfg(feature = "hyper")]
 pub mod hyper;
+mod linger;
 mod net;
 #[cfg(any(feature = "http", feature = "hyper"))]
 mod newcomer;
@@ -72,6 +75,7 @@ mod report;
 mod run;
 mod server;
 mod service;
+mod serving;
 mod shutdown;
 mod signal;
 mod status;

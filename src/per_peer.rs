@@ -46,33 +46,30 @@ impl PerPeer {
 
     /// A place for one more connection of `peer`; `None` if it has as many as it may have.
     pub(crate) fn admit(self: &Rc<Self>, peer: &Peer) -> Option<Place> {
-        let counted = self.most.zip(Host::of(peer));
-        if let Some((most, host)) = counted {
-            let mut open = self.open.borrow_mut();
-            let count = open.entry(host).or_default();
-            if *count >= most {
-                return None;
-            }
-            *count += 1;
+        let Some((most, host)) = self.most.zip(Host::of(peer)) else {
+            return Some(Place(None));
+        };
+        let mut open = self.open.borrow_mut();
+        let count = open.entry(host).or_default();
+        if *count >= most {
+            return None;
         }
-        Some(Place { host: counted.map(|(_, host)| host), per_peer: self.clone() })
+        *count += 1;
+        Some(Place(Some(Box::new((host, self.clone())))))
     }
 }
 
-/// One connection of a peer; dropping it makes room for another.
-pub(crate) struct Place {
-    host: Option<Host>,
-    per_peer: Rc<PerPeer>,
-}
+/// One connection of a peer; dropping it makes room for another. In a box, since most are not counted.
+pub(crate) struct Place(Option<Box<(Host, Rc<PerPeer>)>>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Some(host) = self.host else { return };
-        let mut open = self.per_peer.open.borrow_mut();
-        if let Some(count) = open.get_mut(&host) {
+        let Some((host, per_peer)) = self.0.as_deref() else { return };
+        let mut open = per_peer.open.borrow_mut();
+        if let Some(count) = open.get_mut(host) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&host);
+                open.remove(host);
             }
         }
     }

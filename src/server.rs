@@ -7,19 +7,18 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use futures_lite::{FutureExt, future};
-use log::{debug, error, warn};
+use futures_lite::future;
+use log::{debug, warn};
 
 use crate::connection::Connection;
 use crate::error::BoxError;
 use crate::net::{BACKLOG, Listener, Peer};
 use crate::per_peer::PerPeer;
-use crate::report::panic_message;
 use crate::service::{Context, Service};
+use crate::serving::serving;
 
 /// How many connections are accepted in a row before the other tasks get a turn.
 const FAIR: usize = 16;
@@ -226,21 +225,8 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
         let cx = self.cx.clone();
         let connection = cx.register.enter(cx.clone(), peer);
         let entry = connection.entry();
-        let serving = self.protocol.clone().serve(stream, connection);
-        // Boxed, because each async block around a future makes room for it twice.
-        let serving = Box::pin(AssertUnwindSafe(serving).catch_unwind());
-        self.cx.spawn(async move {
-            match serving.await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => debug!("{}: {}: {error}", cx.name(), entry.peer),
-                Err(panic) => {
-                    cx.register.count(|counts| counts.panicked += 1);
-                    let message = panic_message(&*panic);
-                    error!("{}: {}: panicked: {message}", cx.name(), entry.peer);
-                }
-            }
-            drop(place);
-        });
+        let work = self.protocol.clone().serve(stream, connection);
+        self.cx.spawn(serving(work, cx, entry, place));
     }
 }
 

@@ -9,27 +9,21 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
-use std::time::Duration;
-
-use futures_lite::future;
 
 use crate::connection::{Connection, State};
 use crate::error::Error;
+use crate::linger::linger;
 use crate::net::{SocketListener, SocketStream, Stream};
 use crate::server::{Protocol, Server};
 
 /// How much [`Connection::read`] reads at once, in bytes.
 const READ: usize = 8 * 1024;
 
-/// How long a connection lingers after its handler has returned, so that a reset in reply to late
-/// bytes of the client cannot overtake what was written last.
-const LINGER: Duration = Duration::from_millis(500);
-
 /// Bytes as they come, as a [`Protocol`]: the handler is the protocol.
 ///
 /// A handler is an `async fn(&mut S, &Connection) -> io::Result<()>`. It need not be `Send` and may
-/// hold an `Rc`. When it returns `Ok`, the connection is half-closed and given half a second for the
-/// client to take what was written; with an error it is closed at once, and the error is logged at
+/// hold an `Rc`. When it returns `Ok`, the connection is half-closed and given half a second, a
+/// tenth in the drain, for the client to take what was written; with an error it is closed at once, and the error is logged at
 /// debug level. A panic costs this connection alone.
 ///
 /// When shutdown begins a handler has the grace period to come to an end: it watches
@@ -85,25 +79,9 @@ where
     async fn serve(self: Rc<Self>, mut stream: S, connection: Connection) -> io::Result<()> {
         connection.set_state(State::Upgraded, None);
         (self.handler)(&mut stream, &connection).await?;
-        linger(stream, connection).await
+        // In a box: what only the end needs must not weigh on a connection that waits.
+        Box::pin(linger(stream, connection)).await
     }
-}
-
-/// Half-closes, then reads what still comes until the peer closes too, for half a second at most.
-async fn linger<S: Stream>(mut stream: S, connection: Connection) -> io::Result<()> {
-    connection.set_state(State::Closing, None);
-    stream.half_close()?;
-    let peer_closes = async {
-        while poll_fn(|cx| Pin::new(&mut stream).poll_read(cx, &mut [0; READ])).await? > 0 {
-            future::yield_now().await;
-        }
-        Ok(())
-    };
-    let long_enough = async {
-        connection.context().sleep(LINGER).await;
-        Ok(())
-    };
-    future::or(peer_closes, long_enough).await
 }
 
 impl Connection {

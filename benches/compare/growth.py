@@ -3,7 +3,7 @@
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIGKILL, SIGTERM
 
 import contestants
 import harness
@@ -20,7 +20,7 @@ def grow(figures: Figures, program: Program, rounds: int, seconds: int) -> None:
     harness.need_descriptors(max(CONNECTIONS))
     wrk = contestants.wrk()
     cells = [
-        {"services": services, "connections": connections, "rate": [], "rss": [], "drain": []}
+        {"services": services, "connections": connections, "rate": [], "rss": [], "drain": [], "killed": []}
         for services in SERVICES
         for connections in CONNECTIONS
     ]
@@ -31,16 +31,17 @@ def grow(figures: Figures, program: Program, rounds: int, seconds: int) -> None:
             except (Wrong, OSError, ValueError) as error:
                 what = f"{cell['connections']:,} connections, services: {cell['services']}"
                 figures.leave_out(f"a round of growth with {what}: {error}")
-    figures.growth = [cell for cell in cells if cell["rate"] and cell["drain"]]
+    figures.growth = [cell for cell in cells if all(cell[key] for key in ("rate", "drain", "killed"))]
 
 
 def grown(cell: dict, wrk: Path, program: Program, seconds: int) -> None:
     with serve(program, cell["services"]) as server:
         cell["rate"].append(rate(wrk, server, cell["connections"], seconds))
-    with serve(program, cell["services"]) as server:
-        rss, drain = rest_and_leave(server, cell["connections"])
-    cell["rss"].append(rss)
-    cell["drain"].append(drain)
+    for signal, end in (SIGTERM, "drain"), (SIGKILL, "killed"):
+        with serve(program, cell["services"]) as server:
+            rss, milliseconds = rest_and_leave(server, cell["connections"], signal)
+        cell["rss"].append(rss)
+        cell[end].append(milliseconds)
 
 
 def serve(program: Program, services: int) -> Server:
@@ -59,8 +60,9 @@ def rate(wrk: Path, server: Server, connections: int, seconds: int) -> float:
     return measure.figures_of_wrk(told)["rate"]
 
 
-def rest_and_leave(server: Server, connections: int) -> tuple[float, float]:
-    """Resident MB with so many connections between requests, and the milliseconds to see them all out."""
+def rest_and_leave(server: Server, connections: int, signal: int) -> tuple[float, float]:
+    """Resident MB with so many connections between requests, and the milliseconds to see them all out. Killed,
+    it is the kernel alone that closes them."""
     with ExitStack() as stack:
         for number in range(connections):
             which = number % len(server.ports)
@@ -68,5 +70,5 @@ def rest_and_leave(server: Server, connections: int) -> tuple[float, float]:
             client.hello(f"server{which + 1}")
         time.sleep(0.2)
         rss = server.rss() / MB
-        server.signal(SIGTERM)
+        server.signal(signal)
         return rss, server.exit().seconds * 1000

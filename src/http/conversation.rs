@@ -3,7 +3,7 @@
 //! [`hold`] goes to and fro between a resting connection and a busy one; all that a request needs
 //! lives in a box for as long as the connection is busy.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::rc::Rc;
 use std::time::Instant;
@@ -22,6 +22,7 @@ use super::upload::Upload;
 use super::wire::{WRITE, Waiting, Wire};
 use super::{Http, handling};
 use crate::connection::{Connection, State};
+use crate::linger::linger;
 use crate::net::Stream;
 
 /// The log target of the access log; at level debug, so that nobody has it by accident.
@@ -35,21 +36,24 @@ enum Next {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn hold<S: Stream>(
+pub(super) fn hold<S: Stream>(
     http: Rc<Http>,
     stream: S,
     connection: Connection,
-) -> io::Result<()> {
+) -> impl Future<Output = io::Result<()>> {
+    // Not in an async fn, which would make room for its arguments as well.
     let mut resting = Resting::new(stream, connection, http);
-    loop {
-        let bytes = resting.first_bytes().await?;
-        if bytes.is_empty() {
-            return Ok(());
+    async move {
+        loop {
+            let bytes = resting.first_bytes().await?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            resting = match Box::pin(be_busy(Wire::new(resting, bytes))).await? {
+                Some(resting) => resting,
+                None => return Ok(()),
+            };
         }
-        resting = match Box::pin(be_busy(Wire::new(resting, bytes))).await? {
-            Some(resting) => resting,
-            None => return Ok(()),
-        };
     }
 }
 
@@ -57,7 +61,7 @@ pub(super) async fn hold<S: Stream>(
 async fn be_busy<S: Stream>(mut wire: Wire<S>) -> io::Result<Option<Resting<S>>> {
     match converse(&mut wire).await? {
         Next::Request => return Ok(Some(wire.rest())),
-        Next::Close => wire.linger().await?,
+        Next::Close => linger(wire.stream, wire.connection).await?,
         Next::Upgrade(sender) => hand_over(wire, sender).await?,
     }
     Ok(None)

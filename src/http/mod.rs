@@ -8,7 +8,7 @@
 //! | `resting.rs` | the wait for a request |
 //! | `wire.rs` | bytes in, bytes out, time limits |
 //! | `conversation.rs` | request after request: keep-alive, pipelining, the drain |
-//! | `head.rs`, `target.rs` | the guard: one well-formed head, or a refusal |
+//! | `head.rs`, `fields.rs`, `target.rs` | the guard: one well-formed head, or a refusal |
 //! | `framing.rs` | the guard: where a body ends, checked as it comes |
 //! | `handling.rs` | the engine decodes, the handler answers |
 //! | `upload.rs`, `body.rs` | a body on its way in, while somebody reads it |
@@ -21,6 +21,7 @@
 mod answer;
 mod body;
 mod conversation;
+mod fields;
 mod framing;
 mod handling;
 mod head;

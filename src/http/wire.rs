@@ -8,9 +8,9 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures_lite::{AsyncRead, future};
+use futures_lite::AsyncRead;
 
 use super::Http;
 use super::head::Head;
@@ -34,13 +34,6 @@ const MAX_LOOKS: u8 = 64;
 
 /// Empty lines that may stand in front of a request.
 const MAX_EMPTY_LINES: u8 = 8;
-
-/// How long a connection lingers after its last answer (RFC 9112, 9.6), so that a reset in reply
-/// to late bytes of the client cannot overtake the answer.
-const LINGER: Duration = Duration::from_millis(500);
-
-/// The same while draining, when the end of the process waits for it.
-const LINGER_DRAINING: Duration = Duration::from_millis(100);
 
 /// An answer that is complete, and to be counted when all of it is written.
 struct Answer {
@@ -216,28 +209,5 @@ impl<S: Stream> Wire<S> {
         }
         self.outbox.clear();
         Ok(())
-    }
-
-    /// Half-closes, then reads what still comes until the peer closes too, for a short time at most.
-    pub(super) async fn linger(mut self) -> io::Result<()> {
-        self.connection.set_state(State::Closing, None);
-        self.stream.half_close()?;
-        let cx = self.connection.context().clone();
-        let peer_closes = async {
-            loop {
-                self.inbox.clear();
-                if poll_fn(|cx| self.poll_fill(cx)).await? == 0 {
-                    return Ok(());
-                }
-                future::yield_now().await;
-            }
-        };
-        let long_enough = async {
-            if cx.shutdown().race(cx.sleep(LINGER)).await.is_none() {
-                cx.sleep(LINGER_DRAINING).await;
-            }
-            Ok(())
-        };
-        future::or(peer_closes, long_enough).await
     }
 }

@@ -1,11 +1,13 @@
 //! The accept loop, with a protocol of four lines: errors of accept, limits, the accept queue.
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use adieu::testing::{MemoryStream, Network, memory, settle};
-use adieu::{Connection, Outcome, Protocol, Server, Signal, State};
+use adieu::testing::{MemoryListener, MemoryStream, Network, memory, settle};
+use adieu::{Connection, Listener, Outcome, Peer, Protocol, Server, Signal, State};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
 use crate::bench::Bench;
@@ -24,6 +26,7 @@ impl Protocol<MemoryStream> for Echo {
         while stream.read(&mut byte).await? == 1 {
             assert!(byte != *b"!", "an exclamation mark");
             stream.write_all(&byte).await?;
+            connection.count_request();
         }
         Ok(())
     }
@@ -257,4 +260,73 @@ fn at_the_deadline_sockets_close() {
     bench.pass(Duration::from_secs(10));
     bench.report();
     assert!(client.is_gone());
+}
+
+#[test]
+fn what_a_protocol_counts_is_in_the_report() {
+    let (bench, network) = echo();
+    let client = network.connect().unwrap();
+    assert!(echoes(&bench, &client) && echoes(&bench, &client));
+    drop(client);
+    bench.signal(Signal::Term);
+    assert_eq!(bench.report().services[0].counts.requests, 2);
+}
+
+/// A listener whose port has a successor: handshakes that have begun here end here.
+struct Shared {
+    inner: MemoryListener,
+    under_way: Rc<Cell<bool>>,
+}
+
+impl Listener for Shared {
+    type Stream = MemoryStream;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(MemoryStream, Peer)>> {
+        self.inner.poll_accept(cx)
+    }
+
+    fn address(&self) -> String {
+        self.inner.address()
+    }
+
+    fn stop_handshakes(&mut self) -> bool {
+        true
+    }
+
+    fn has_handshakes(&mut self) -> bool {
+        self.under_way.get()
+    }
+}
+
+fn shared_echo() -> (Bench, Network, Rc<Cell<bool>>) {
+    let (inner, network) = memory();
+    let under_way = Rc::new(Cell::new(true));
+    let listener = Shared { inner, under_way: under_way.clone() };
+    (Bench::start(|s| s.service("echo", Server::new(listener, Echo))), network, under_way)
+}
+
+#[test]
+fn on_a_shared_port_handshakes_that_are_under_way_at_the_shutdown_are_served() {
+    let (bench, network, under_way) = shared_echo();
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_millis(100));
+    let late = network.connect().unwrap();
+    bench.pass(Duration::from_millis(50));
+    assert!(echoes(&bench, &late));
+    under_way.set(false);
+    bench.pass(Duration::from_millis(50));
+    assert!(!network.is_open(), "there is nobody to wait for any more");
+    drop(late);
+    assert!(bench.report().is_graceful());
+}
+
+#[test]
+fn on_a_shared_port_a_handshake_that_does_not_end_is_waited_for_half_a_second() {
+    let (bench, network, _under_way) = shared_echo();
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_millis(450));
+    assert!(network.is_open());
+    bench.pass(Duration::from_millis(50));
+    assert!(!network.is_open());
+    assert!(bench.report().is_graceful());
 }

@@ -1,11 +1,13 @@
 //! The rules of the drain, as HTTP clients see them.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use adieu::http::http_types::{Body, Request, Response, Result};
 use adieu::http::{Exchange, Http};
 use adieu::testing::{MemoryStream, Network, memory, settle};
-use adieu::{Server, Signal, State};
+use adieu::{Server, Signal, State, Waiting};
 use futures_lite::{AsyncReadExt, io};
 
 use crate::bench::Bench;
@@ -121,6 +123,20 @@ fn each_stall_point_sees_what_the_rules_say() {
 }
 
 #[test]
+fn each_straggler_is_named_with_what_it_waits_for() {
+    let (bench, network) = serve();
+    let last = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    let sent = [&b"GET /"[..], HALF_BODY, STUCK, BIG, last];
+    let _clients = sent.map(|bytes| bench.connect(&network, bytes));
+    bench.signal(Signal::Quit);
+    let report = bench.report();
+    let connections = report.stragglers.iter().flat_map(|straggler| &straggler.connection);
+    let waits: Vec<_> = connections.map(|connection| connection.waits_for).collect();
+    use Waiting::{Answer, Body, Close, Handler, Head};
+    assert_eq!(waits, [Head, Body, Handler, Answer, Close]);
+}
+
+#[test]
 fn an_idle_connection_whose_next_request_has_just_arrived_is_served() {
     let (bench, network) = serve();
     let client = bench.connect(&network, GET);
@@ -202,6 +218,29 @@ fn an_answer_counts_once_it_is_written_whatever_becomes_of_the_one_behind_it() {
     bench.pass(Duration::from_secs(10));
     assert!(text(&client).starts_with("HTTP/1.1 200"));
     assert_eq!(bench.report().service("web").unwrap().counts.requests, 1);
+}
+
+#[test]
+fn a_client_that_always_has_one_more_request_in_the_pipeline_is_let_go() {
+    let client: Rc<RefCell<Option<MemoryStream>>> = Rc::default();
+    let pipeline = client.clone();
+    let (listener, network) = memory();
+    let http = Http::new(move |_: Request, exchange: Exchange| {
+        let pipeline = pipeline.clone();
+        async move {
+            exchange.shutdown().begun().await;
+            pipeline.borrow().iter().for_each(|client| client.send(GET));
+            Result::Ok(Response::from("hello"))
+        }
+    });
+    let bench = Bench::start(|s| s.service("web", Server::new(listener, http)));
+    *client.borrow_mut() = Some(bench.connect(&network, GET));
+    bench.signal(Signal::Term);
+    let answers = text(client.borrow().as_ref().unwrap());
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 65);
+    assert_eq!(answers.matches("connection: close").count(), 1);
+    bench.pass(Duration::from_millis(100));
+    assert!(bench.report().is_graceful());
 }
 
 #[test]

@@ -9,11 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use adieu::Server;
 use adieu::http::http_types::{Body, Request, Response, Result};
-use adieu::http::{Exchange, Limits};
+use adieu::http::{Exchange, Http, Limits};
+use adieu::testing::memory;
 use futures_lite::AsyncRead;
 use futures_lite::io::BufReader;
 
+use crate::bench::Bench;
 use crate::web::{Web, get, post, post_chunked};
 
 /// Limits are kept to within this.
@@ -232,6 +235,15 @@ fn a_connection_may_be_limited_to_some_requests() {
     assert_eq!((seen.statuses(), seen.closed), (vec![200; 3], true));
     let closes: Vec<_> = seen.answers.iter().map(|answer| answer.says_close()).collect();
     assert_eq!(closes, [false, false, true]);
+}
+
+#[test]
+fn the_limits_of_a_server_can_be_set_too() {
+    let (listener, network) = memory();
+    let limits = Limits { requests: 1, ..Limits::default() };
+    let server = Server::new(listener, Http::new(echo)).limits(limits);
+    let web = Web { bench: Bench::start(|s| s.service("web", server)), network };
+    assert!(web.ask(get("/", "")).one().says_close());
 }
 
 #[test]

@@ -42,3 +42,4 @@ mod upgrade;
 #[cfg(feature = "http")]
 mod web;
 mod weight;
+mod words;

@@ -1,13 +1,13 @@
 //! The supervisor: causes, outcomes, the deadline, the abort.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use adieu::testing::settle;
-use adieu::{Cause, Context, Outcome, Signal, Supervisor};
+use adieu::{Cause, Clock, Context, Outcome, Signal, Supervisor};
 use async_channel::unbounded;
 use futures_lite::future;
 use smol::LocalExecutor;
@@ -333,4 +333,48 @@ fn the_report_prints_who_did_what() {
     assert!(printed.starts_with("shut down by SIGTERM in 1.0 s\n"), "{printed}");
     assert!(printed.contains("stuck: cut off; 0 accepted"), "{printed}");
     assert!(printed.ends_with("cut off: stuck: still running"), "{printed}");
+}
+
+#[test]
+fn a_context_that_is_kept_keeps_its_service_and_after_the_run_spawns_nothing() {
+    let kept = Rc::new(RefCell::new(None));
+    let keep = kept.clone();
+    let bench = Bench::start(|s| {
+        s.service("keeper", async move |cx: Context| {
+            *keep.borrow_mut() = Some(cx);
+            io::Result::Ok(())
+        })
+    });
+    assert!(!bench.run.is_finished(), "it may still spawn");
+    bench.signal(Signal::Term);
+    bench.pass(Duration::from_secs(10));
+    assert_eq!(bench.report().stragglers[0].to_string(), "keeper: still running");
+
+    let (task, dropped) = unbounded::<()>();
+    kept.borrow().as_ref().unwrap().spawn(async move {
+        task.close();
+        pending().await
+    });
+    assert!(dropped.is_closed() && Rc::strong_count(&kept) == 1);
+}
+
+#[test]
+fn a_service_knows_its_deadline_and_may_sleep_for_ever() {
+    let deadlines = Rc::new(RefCell::new(Vec::new()));
+    let noted = deadlines.clone();
+    let bench = Bench::start(|s| {
+        s.service("sleeper", async move |cx: Context| {
+            noted.borrow_mut().push(cx.deadline());
+            cx.shutdown().begun().await;
+            noted.borrow_mut().push(cx.deadline());
+            cx.sleep(Duration::MAX).await;
+            io::Result::Ok(())
+        })
+    });
+    bench.pass(Duration::from_secs(1));
+    let ten_seconds_on = bench.clock.now() + Duration::from_secs(10);
+    bench.signal(Signal::Term);
+    assert_eq!(*deadlines.borrow(), [None, Some(ten_seconds_on)]);
+    bench.pass(Duration::from_secs(10));
+    assert!(matches!(bench.report().services[0].outcome, Outcome::CutOff));
 }

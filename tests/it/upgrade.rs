@@ -5,7 +5,7 @@ use std::time::Duration;
 use adieu::http::Exchange;
 use adieu::http::http_types::{Request, Response, Result, StatusCode};
 use adieu::testing::MemoryStream;
-use adieu::{Signal, State};
+use adieu::{Signal, State, Stream};
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::{Error, Message};
 use async_tungstenite::{WebSocketStream, client_async};
@@ -86,6 +86,30 @@ fn an_upgraded_connection_ends_when_its_holder_lets_it_go() {
     let client = web.connect();
     client.send(get("/dropped", UPGRADE));
     assert_eq!(client.sees().statuses(), [101]);
+    assert!(client.is_gone());
+}
+
+#[test]
+fn closing_an_upgraded_stream_half_closes_the_connection() {
+    let web = Web::serve(async |_: Request, exchange: Exchange| {
+        let mut response = Response::new(StatusCode::SwitchingProtocols);
+        let upgraded = response.recv_upgrade().await;
+        exchange.spawn(async move {
+            let mut stream = upgraded.await.expect("upgraded");
+            stream.write_all(b"OVER").await.unwrap();
+            stream.close().await.unwrap();
+            stream.read_to_end(&mut Vec::new()).await.unwrap();
+        });
+        Result::Ok(response)
+    });
+    let client = web.connect();
+    client.send(get("/", UPGRADE));
+    assert!(client.sees().raw.ends_with("\r\n\r\nOVER"));
+    assert!(client.stream.is_closed() && !client.is_gone());
+    client.send("and out");
+    assert!(!client.is_gone(), "it is still read");
+    client.stream.half_close().unwrap();
+    web.settle();
     assert!(client.is_gone());
 }
 

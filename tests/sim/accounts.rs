@@ -1,8 +1,10 @@
 //! Whether the report of each service tells what the clients have seen.
 
+use std::cell::Ref;
+
 use adieu::{Outcome, Report};
 
-use crate::net::look;
+use crate::net::{End, look};
 use crate::plan::ServicePlan;
 use crate::world::{Seen, World};
 
@@ -28,8 +30,29 @@ pub fn judge(world: &World, report: &Report, number: usize) -> Result<(), String
         let clients = world.plan.clients.iter().zip(&world.seen);
         clients.filter(|(plan, _)| plan.service == number).map(|(_, seen)| seen.borrow())
     };
-    if !clients().any(|seen| seen.reset) {
-        equal("requests", counts.requests, clients().map(|seen| seen.answers.len()).sum())?;
+    // A reset may have cost the client answers that the server has written.
+    let lost: usize = clients()
+        .filter(|seen| seen.reset)
+        .map(|seen| seen.requests.iter().filter(|asked| asked.first.is_some()).count())
+        .sum();
+    let about = |what: &str, reported: u64, seen: usize| match reported.checked_sub(seen as u64) {
+        Some(more) if more <= lost as u64 => Ok(()),
+        _ => Err(format!("{what}: the report says {reported}, and it was {seen}, {lost} unknown")),
+    };
+    about("requests", counts.requests, clients().map(|seen| seen.answers.len()).sum())?;
+    for (class, &count) in (1..).zip(&counts.statuses) {
+        let of_class = |seen: &Seen| {
+            seen.answers.iter().filter(|(answer, _)| answer.status / 100 == class).count()
+        };
+        about(&format!("{class}xx"), count, clients().map(|seen| of_class(&seen)).sum())?;
+    }
+    equal("timed", counts.latency.count(), counts.requests as usize)?;
+    let is_http = matches!(world.plan.services[number], ServicePlan::Http { .. });
+    let upgrades = clients().any(|seen| seen.answers.iter().any(|(one, _)| one.status == 101));
+    if is_http && !upgrades {
+        let sum = |one: fn(&End) -> u64| ends.iter().map(|end| one(end)).sum::<u64>() as usize;
+        equal("bytes received", counts.received, sum(|end| end.read))?;
+        equal("bytes sent", counts.sent, sum(|end| end.written))?;
     }
     if !clients().any(|seen| seen.answers.iter().any(|(answer, _)| answer.status == 101)) {
         let ended = counts.drained + counts.closed_idle + counts.cut_off;
@@ -44,6 +67,15 @@ pub fn judge(world: &World, report: &Report, number: usize) -> Result<(), String
     if counts.drained + counts.cut_off < worked {
         return Err(format!("{worked} worked in the drain, and the report says {counts:?}"));
     }
+    let was_idle = |seen: &&Ref<'_, Seen>| {
+        let end = seen.peer.and_then(|peer| ends.get(peer - 1));
+        let silent = seen.requests.iter().all(|asked| asked.first.is_none());
+        is_http && silent && end.is_some_and(|end| end.dropped_draining)
+    };
+    let idle = clients().filter(|seen| was_idle(&seen)).count() as u64;
+    if counts.closed_idle + counts.cut_off < idle {
+        return Err(format!("{idle} had nothing to do, and the report says {counts:?}"));
+    }
     judge_outcome(world, report, number)
 }
 
@@ -56,6 +88,13 @@ fn judge_outcome(world: &World, report: &Report, number: usize) -> Result<(), St
         ServicePlan::Told(takes) | ServicePlan::Spawns(takes) if in_time => {
             matches!(outcome, Outcome::Finished)
                 || world.plan.lame_duck + *takes >= world.plan.grace
+        }
+        // One that was not told cannot be late.
+        ServicePlan::Admin(_) if world.served[number].told.get().is_none() => {
+            return match outcome {
+                Outcome::CutOff => Ok(()),
+                _ => Err(format!("it {outcome}")),
+            };
         }
         _ => true,
     };

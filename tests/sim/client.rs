@@ -11,7 +11,7 @@ use async_channel::{Receiver, Sender};
 use futures_lite::{AsyncRead, future};
 
 use crate::answers::{self, content};
-use crate::plan::{BodyPlan, ClientPlan, RequestPlan, Then};
+use crate::plan::{BodyPlan, ClientPlan, RequestPlan, ServicePlan, Then};
 use crate::world::{Asked, World};
 
 /// What is asked of the handler, and the seed of the bodies: client and request.
@@ -65,6 +65,12 @@ struct Client {
     upgraded: Cell<bool>,
 }
 
+/// Whether it speaks raw TCP from the start.
+pub fn is_raw(world: &World, number: usize) -> bool {
+    let service = world.plan.clients[number].service;
+    matches!(world.plan.services[service], ServicePlan::Tcp)
+}
+
 /// The whole life of one client.
 pub async fn live(world: Rc<World>, number: usize) {
     let plan = &world.plan.clients[number];
@@ -74,8 +80,8 @@ pub async fn live(world: Rc<World>, number: usize) {
         world.tell(format_args!("client {number}: refused"));
         return;
     };
-    let peer = served.connected.get() + 1;
-    served.connected.set(peer);
+    served.connected.borrow_mut().push(number);
+    let peer = served.connected.borrow().len();
     world.seen[number].borrow_mut().peer = Some(peer);
     world.tell(format_args!("client {number}: connects to {}, as its {peer}", plan.service));
     let client = Client {
@@ -83,7 +89,7 @@ pub async fn live(world: Rc<World>, number: usize) {
         number,
         stream: RefCell::new(stream),
         inbox: RefCell::default(),
-        upgraded: Cell::default(),
+        upgraded: Cell::new(is_raw(&world, number)),
     };
     let (answered, answers) = async_channel::unbounded();
     let talk = async {
@@ -111,17 +117,22 @@ impl Client {
             }
         }
         let last = plan.requests.last().map(|request| &request.handling.then);
-        if matches!(last, Some(Then::Upgrade { .. })) {
-            if plan.waits && answers.recv().await.is_err() {
-                return;
-            }
+        let upgrades = matches!(last, Some(Then::Upgrade { .. }));
+        if upgrades && plan.waits && answers.recv().await.is_err() {
+            return;
+        }
+        if upgrades || is_raw(&self.world, self.number) {
             for (rest, len) in &plan.raw {
                 self.world.sleep(*rest).await;
                 let bytes = content("raw", *len);
                 if !self.put(plan, &bytes) {
                     return;
                 }
-                self.world.seen[self.number].borrow_mut().raw_sent.extend(bytes);
+                let seen = &mut self.world.seen[self.number].borrow_mut();
+                seen.raw_sent.extend(bytes);
+                if !self.world.draining() {
+                    seen.raw_arrived = seen.raw_sent.len();
+                }
             }
         }
         self.half_close(plan);
@@ -164,6 +175,8 @@ impl Client {
             let stamp = self.world.stamp();
             let asked = &mut self.world.seen[self.number].borrow_mut().requests[number];
             asked.first.get_or_insert(stamp);
+            let before = asked.moved.replace(stamp).unwrap_or(stamp);
+            asked.paused = asked.paused.max(stamp.time - before.time);
             if sent >= head {
                 asked.head.get_or_insert(stamp);
             }

@@ -3,13 +3,15 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use adieu::{Cause, Peer, Report};
+use adieu::{Cause, Peer, Report, Signal};
 
 use crate::accounts;
 use crate::answers::{Answer, content};
-use crate::client::id;
+use crate::client::{id, is_raw};
 use crate::net::look;
-use crate::plan::{BodyPlan, ClientPlan, RequestPlan, ServicePlan, Then};
+use crate::plan::{BodyPlan, ClientPlan, Event, RequestPlan, ServicePlan, Talk, Then};
+use crate::talk;
+use crate::watch::{Watch, all_have_finished};
 use crate::world::{Asked, Seen, Stamp, World};
 
 /// The least that half a head is given, and a connection that lingers.
@@ -18,10 +20,11 @@ const LINGER: Duration = Duration::from_millis(100);
 /// An idle limit beyond this is never reached before the drain.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub fn judge(world: &World, report: &Report) {
+pub fn judge(world: &World, report: &Report, watch: &Watch) {
     for (number, plan) in world.plan.clients.iter().enumerate() {
         let seen = &world.seen[number].borrow();
-        let case = Case { world, report, number, plan, seen, ended_draining: Cell::default() };
+        let case =
+            Case { world, report, watch, number, plan, seen, ended_draining: Cell::default() };
         if let Err(violation) = case.judge() {
             world.violation(format_args!("client {number}: {violation}"));
         }
@@ -37,8 +40,52 @@ pub fn judge(world: &World, report: &Report) {
     let all_well = report.stragglers.is_empty()
         && report.aborted.is_none()
         && !report.services.iter().any(|service| service.outcome.is_failure());
-    if report.is_graceful() != all_well || report.cause == Cause::AllFinished {
+    if report.is_graceful() != all_well {
         world.violation(format_args!("the report is wrong: {report}"));
+    }
+    if !watch.cause.is_some_and(|at| is_a_cause(world, &report.cause, at)) {
+        world.violation(format_args!("that was not the first cause: {report}"));
+    }
+    if report.aborted.is_some() && !world.aborted.get() {
+        world.violation(format_args!("nobody has aborted it: {report}"));
+    }
+    if report.exit_status() != exit_status(report) {
+        world.violation(format_args!("the exit status is {}: {report}", report.exit_status()));
+    }
+}
+
+/// Whether this happened at this time.
+fn is_a_cause(world: &World, cause: &Cause, time: Duration) -> bool {
+    let mut until_then = world.plan.events.iter().filter(|(at, _)| *at <= time);
+    match cause {
+        Cause::Signal(signal) => until_then
+            .any(|(at, event)| *at == time && matches!(event, Event::Signal(one) if one == signal)),
+        Cause::Trigger => {
+            until_then.any(|(at, event)| *at == time && matches!(event, Event::Trigger))
+        }
+        Cause::Failed(name) => {
+            let number = name.parse().unwrap_or(usize::MAX);
+            match world.plan.services.get(number) {
+                Some(ServicePlan::Fails(at) | ServicePlan::Panics(at)) => *at == time,
+                // Its listener broke; that may have waited in the accept queue.
+                _ => until_then.any(|(_, event)| match event {
+                    Event::Accept(of, error) => *of == number && *error == libc::EBADF,
+                    _ => false,
+                }),
+            }
+        }
+        Cause::AllFinished => all_have_finished(world, time),
+    }
+}
+
+fn exit_status(report: &Report) -> u8 {
+    match report.aborted {
+        Some(Signal::Int) => 130,
+        Some(Signal::Quit) => 131,
+        Some(_term) => 143,
+        None if report.services.iter().any(|service| service.outcome.is_failure()) => 1,
+        None if !report.stragglers.is_empty() => 124,
+        None => 0,
     }
 }
 
@@ -46,6 +93,7 @@ pub fn judge(world: &World, report: &Report) {
 struct Case<'a> {
     world: &'a World,
     report: &'a Report,
+    watch: &'a Watch,
     number: usize,
     plan: &'a ClientPlan,
     seen: &'a Seen,
@@ -70,20 +118,37 @@ impl Case<'_> {
             self.judge_answer(number, answer, *at)
                 .map_err(|fault| format!("answer {number}: {fault}"))?;
         }
-        if self.seen.vanished || is_named(self.report, self.plan.service, peer) {
+        talk::judge_echo(self.seen)?;
+        if is_named(self.report, self.plan.service, peer) {
+            return match look(&end).dropped_at == self.watch.finished {
+                true => Ok(()),
+                false => Err("it is named, and was not the last to go".to_owned()),
+            };
+        }
+        if self.seen.vanished {
             return Ok(());
         }
         if self.seen.reset {
             let end = look(&end);
             let lingered = end.half_closed_at.zip(end.dropped_at);
             let lingered = lingered.is_some_and(|(from, to)| to >= from + LINGER);
-            return match lingered || self.is_polite_upgrade() {
+            let failed = matches!(self.plan.talk, Talk::Fail | Talk::Panic);
+            let failed =
+                failed && is_raw(self.world, self.number) && !self.seen.raw_sent.is_empty();
+            return match lingered || failed || self.is_polite_upgrade() {
                 true => Ok(()),
                 false => Err("reset".to_owned()),
             };
         }
         if self.seen.partial {
             return Err("its last answer is cut, and it is not named".to_owned());
+        }
+        if is_raw(self.world, self.number) {
+            let succeeds = matches!(self.plan.talk, Talk::Echo(_) | Talk::Stubborn);
+            if succeeds && !look(&end).half_closed {
+                return Err("it is closed, and was not half-closed before".to_owned());
+            }
+            return talk::judge_end(self.plan, self.seen, self.ended_draining.get());
         }
         self.judge_end()
     }
@@ -116,11 +181,19 @@ impl Case<'_> {
         let patience = self.limits().0.min(HEAD_GRACE);
         let in_time = |asked: &Asked| asked.head.is_some_and(|h| h.time < first.time + patience);
         match answer.status {
-            // The body never came.
-            400 | 408 if asked.handled.is_some() && asked.last.is_none() => Ok(()),
+            // The rest of the body never came, or came too late.
+            400 if asked.last.is_none() && self.seen.half_closed => Ok(()),
+            408 if asked.head.is_some() && self.paused(asked, at) >= self.body_time() => Ok(()),
             408 if !in_time(asked) && at.time >= first.time + patience => Ok(()),
             status => Err(format!("{status} instead of {expected}")),
         }
+    }
+
+    /// The longest time for which a request stood still before it was answered.
+    fn paused(&self, asked: &Asked, answered: Stamp) -> Duration {
+        let unfinished = asked.moved.filter(|_| asked.last.is_none());
+        let at_last = unfinished.map(|moved| answered.time.saturating_sub(moved.time));
+        asked.paused.max(at_last.unwrap_or_default())
     }
 
     /// Why the connection ended after the answers it got: was it owed more?
@@ -150,7 +223,7 @@ impl Case<'_> {
             () if self.had_arrived(count) => {
                 Err(format!("request {count} had arrived, and was dropped"))
             }
-            () if leaving || asked.last.is_none() => Ok(()),
+            () if leaving || asked.last.is_none() || last.status == 408 => Ok(()),
             () => Err("it says close for no reason".to_owned()),
         }
     }
@@ -180,11 +253,9 @@ impl Case<'_> {
 
     fn judge_upgrade(&self) -> Result<(), String> {
         let (sent, received) = (&self.seen.raw_sent, &self.seen.raw_received);
-        match sent.starts_with(received)
-            && (self.is_polite_upgrade() || sent.len() == received.len())
-        {
+        match self.is_polite_upgrade() || sent.len() == received.len() {
             true => Ok(()),
-            false => Err("the echo is not what was sent".to_owned()),
+            false => Err("not all that was sent has come back".to_owned()),
         }
     }
 
@@ -194,6 +265,13 @@ impl Case<'_> {
             let polite = matches!(plan.handling.then, Then::Upgrade { polite: true });
             polite && asked.handled.is_some()
         })
+    }
+
+    fn body_time(&self) -> Duration {
+        match &self.world.plan.services[self.plan.service] {
+            ServicePlan::Http { limits, .. } => limits.body_time,
+            _ => Duration::MAX,
+        }
     }
 
     /// The time for a head, the time between requests, the number of requests.

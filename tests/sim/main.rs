@@ -4,7 +4,7 @@
 //! what fails, and when shutdown begins (`plan.rs`, `net.rs`). One executor, a manual clock that jumps
 //! from one sleep to the next, and an in-memory network make of it one run (`run.rs`). What clients
 //! and handlers see is noted (`world.rs`, `client.rs`, `server.rs`) and judged, at every instant
-//! (`watch.rs`) and at the end (`judge.rs`, `accounts.rs`).
+//! (`watch.rs`) and at the end (`judge.rs`, `talk.rs`, `accounts.rs`).
 //!
 //! ```text
 //! cargo test --test sim                        2,000 seeds
@@ -16,10 +16,12 @@ mod accounts;
 mod answers;
 mod client;
 mod judge;
+mod memory;
 mod net;
 mod plan;
 mod run;
 mod server;
+mod talk;
 mod watch;
 mod world;
 
@@ -105,8 +107,18 @@ fn many(seeds: u64, enough: u64) -> u64 {
 /// Whether all invariants hold for this seed; if not, what to run to see it.
 fn holds(seed: u64, verbose: bool) -> bool {
     let result = std::panic::catch_unwind(|| {
+        let before = memory::held();
         let outcome = run::run(seed, verbose);
+        let held = memory::held() - before;
         let mut violations = outcome.violations;
+        // What a thread keeps, it keeps once; what a run leaves behind, it leaves every time.
+        if violations.is_empty() && held != 0 {
+            let before = memory::held();
+            drop(run::run(seed, false));
+            if memory::held() != before {
+                violations.push(format!("{held} bytes of memory are left"));
+            }
+        }
         if seed % TWICE == 0 && run::run(seed, false).hash != outcome.hash {
             violations.push("a second run of this seed went differently".to_owned());
         }

@@ -4,7 +4,7 @@
     python3 tests/sim/mutants.py              all of them, and writes tests/sim/MUTANTS.md
     python3 tests/sim/mutants.py linger       those whose name contains a word; writes nothing
 
-Works in a copy below target/, for about five minutes. Exits 1 if a mutant survives, or if its text is not found in the source any more.
+Works in a copy below target/, for about fifteen minutes. Exits 1 if a mutant survives, or if its text is not found in the source any more.
 """
 
 import re
@@ -53,18 +53,19 @@ MUTANTS = [
     mutant(
         "counts a connection only when its task runs", "server.rs",
         "let connection = cx.register.enter(cx.clone(), peer);\n        let entry = connection.entry();\n", "",
-        "let serving = self.protocol.clone().serve(stream, connection);\n", "let protocol = self.protocol.clone();\n",
-        "let serving = Box::pin(AssertUnwindSafe(serving).catch_unwind());\n", "",
-        "self.cx.spawn(async move {\n",
+        "let work = self.protocol.clone().serve(stream, connection);\n", "let protocol = self.protocol.clone();\n",
+        "self.cx.spawn(serving(work, cx, entry, place));",
         "self.cx.spawn(async move {\nlet connection = cx.register.enter(cx.clone(), peer);\n"
         "let entry = connection.entry();\n"
-        "let serving = AssertUnwindSafe(protocol.serve(stream, connection)).catch_unwind();\n",
+        "serving(protocol.serve(stream, connection), cx, entry, place).await;\n});",
     ),
     mutant("accepts beyond the limit", "server.rs", "self.cx.register.room(self.max_connections).await;", ""),
     mutant("does not back off without descriptors", "server.rs", "self.cx.sleep(self.pause).await;", ""),
     mutant(
         "ends connections in flight at once", "server.rs",
-        "match serving.await {", "match cx.shutdown().race(serving).await.unwrap_or(Ok(Ok(()))) {",
+        "self.cx.spawn(serving(work, cx, entry, place));",
+        "self.cx.spawn(async move {\nlet shutdown = cx.shutdown().clone();\n"
+        "shutdown.race(serving(work, cx, entry, place)).await;\n});",
     ),
     mutant("forgets Connection: close", "http/answer.rs", 'response.insert_header(CONNECTION, "close");', ""),
     mutant(
@@ -82,10 +83,10 @@ MUTANTS = [
     ),
     mutant(
         "does not linger", "http/conversation.rs",
-        "Next::Close => wire.linger().await?,", "Next::Close => {}",
+        "Next::Close => linger(wire.stream, wire.connection).await?,", "Next::Close => {}",
     ),
     mutant(
-        "lingers for long in the drain", "http/wire.rs",
+        "lingers for long in the drain", "linger.rs",
         "const LINGER_DRAINING: Duration = Duration::from_millis(100);",
         "const LINGER_DRAINING: Duration = Duration::from_millis(150);",
     ),
@@ -149,6 +150,50 @@ MUTANTS = [
     ),
     mutant("takes a failure for no cause", "run.rs", ".or(trigger).or(failure)", ".or(trigger).or({\nlet _ = failure;\npending()\n})"),
     mutant("leaves tasks behind", "supervisor.rs", "drop(executor);", "std::mem::forget(executor);"),
+    mutant(
+        "drops bytes of raw TCP that have arrived", "tcp.rs",
+        "let over = self.draining();", "let over = self.draining();\nif over {\nreturn Poll::Ready(Ok(0));\n}",
+    ),
+    mutant("does not wake raw TCP", "tcp.rs", "self.wake_on_news(cx);", ""),
+    mutant("does not linger after raw TCP", "tcp.rs", "Box::pin(linger(stream, connection)).await", "drop((stream, connection));\nOk(())"),
+    mutant("tells admin services with the others", "run.rs", "self.ended(false).await;\n            }", "}"),
+    mutant(
+        "gives SIGQUIT the grace period", "run.rs",
+        "(Duration::ZERO, Some(Signal::Quit))", "(self.grace, Some(Signal::Quit))",
+    ),
+    mutant(
+        "takes the first signal for a second one", "run.rs",
+        "let mut asked = matches!(cause, Cause::Signal(_));", "let mut asked = true;",
+    ),
+    mutant("goes on when all have finished", "run.rs", ".or(all_finished)", ".or({\nlet _ = all_finished;\npending()\n})"),
+    mutant(
+        "names another cause", "run.rs",
+        "Ok(name) => Cause::Failed(name.to_string()),", "Ok(_) => Cause::Trigger,",
+    ),
+    mutant("calls a failure a success", "exit.rs", "None if report.services", "None if false && report.services"),
+    mutant("calls a missed deadline a success", "exit.rs", "None if !report.stragglers.is_empty()", "None if false"),
+    mutant(
+        "keeps the limit when it empties the queue", "server.rs",
+        "let accepted = poll_fn(|cx| self.listener.poll_accept(cx));\n            let",
+        "self.cx.register.room(self.max_connections).await;\n"
+        "let accepted = poll_fn(|cx| self.listener.poll_accept(cx));\nlet",
+    ),
+    mutant(
+        "backs off for long in the drain", "server.rs",
+        "self.pause = BACK_OFF.0;\n        for", "self.pause = BACK_OFF.1 * 3;\n        for",
+    ),
+    mutant("stops listening as a lame duck", "server.rs", "accepting.cx.shutdown().clone()", "accepting.cx.status().leaving().clone()"),
+    mutant("counts nobody as closed idle", "connection.rs", "false => counts.closed_idle += 1,", "false => counts.drained += 1,"),
+    mutant("counts a connection that was served as cut off", "connection.rs", "if register.open.borrow_mut().try_remove(self.key).is_none() {", "if register.draining.get() {"),
+    mutant("counts bytes that were not written", "http/wire.rs", "self.connection.count_sent(amount);", "self.connection.count_sent(self.outbox.len() - written);"),
+    mutant("counts every status as 2xx", "connection.rs", "counts.answer(status, took)", "counts.answer(200 + status % 100, took)"),
+    mutant(
+        "leaves a body in the way of the next request", "http/conversation.rs",
+        "Some(upload) if keep_alive => upload.finish(wire).await?,", "",
+    ),
+    mutant("leaves memory behind", "register.rs", "let key = self.open", "std::mem::forget(entry.clone());\nlet key = self.open"),
+    mutant("leaves a timer behind", "linger.rs", "cx.sleep(LINGER_DRAINING).await;", "let mut sleep = cx.clock().sleep_until(cx.clock().now() + LINGER_DRAINING);\nif future::poll_once(&mut sleep).await.is_none() {\nstd::mem::forget(sleep);\nstd::future::pending::<()>().await;\n}"),
+    mutant("leaves a task behind", "group.rs", "executor.spawn(Counted { task, _alive: self.alive.clone() }).detach();", "std::mem::forget(executor.spawn(Counted { task, _alive: self.alive.clone() }));\nstd::mem::forget(executor);"),
 ]
 
 

@@ -29,6 +29,9 @@ pub struct End {
     pub dropped_at: Option<Duration>,
     /// It was dropped after the drain had begun.
     pub dropped_draining: bool,
+    /// How many bytes the server has read and written.
+    pub read: u64,
+    pub written: u64,
 }
 
 pub type SharedEnd = Arc<Mutex<End>>;
@@ -109,7 +112,11 @@ impl AsyncRead for UnkindStream {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let most = self.part_of(buf.len()).min(buf.len());
-        Pin::new(&mut self.inner).poll_read(cx, &mut buf[..most])
+        let read = Pin::new(&mut self.inner).poll_read(cx, &mut buf[..most]);
+        if let Poll::Ready(Ok(amount)) = read {
+            look(&self.end).read += amount as u64;
+        }
+        read
     }
 }
 
@@ -120,7 +127,11 @@ impl AsyncWrite for UnkindStream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let most = self.part_of(buf.len()).min(buf.len());
-        Pin::new(&mut self.inner).poll_write(cx, &buf[..most])
+        let written = Pin::new(&mut self.inner).poll_write(cx, &buf[..most]);
+        if let Poll::Ready(Ok(amount)) = written {
+            look(&self.end).written += amount as u64;
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

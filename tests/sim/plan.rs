@@ -23,6 +23,9 @@ pub enum ServicePlan {
         max_connections: usize,
         limits: Limits,
     },
+    Tcp,
+    /// Is told when all others have ended, and then takes so long to end.
+    Admin(Duration),
     /// Is told, and then takes so long to end.
     Told(Duration),
     Stuck,
@@ -56,8 +59,9 @@ pub struct ClientPlan {
     /// Whether it goes on sending after the server has half-closed.
     pub rude: bool,
     pub requests: Vec<RequestPlan>,
-    /// What it sends after an upgrade.
+    /// What it sends after an upgrade, or over raw TCP, and how the handler there treats it.
     pub raw: Vec<(Duration, usize)>,
+    pub talk: Talk,
     pub half_closes: bool,
     pub vanishes: Option<Duration>,
 }
@@ -106,6 +110,18 @@ pub enum Then {
     },
 }
 
+/// What a handler of raw TCP does with a connection.
+#[derive(Clone, Copy, Debug)]
+pub enum Talk {
+    /// Echoes what comes, after so long each time, until the drain begins and there is nothing more.
+    Echo(Duration),
+    /// Echoes, and sees no end but the client's.
+    Stubborn,
+    /// These two as soon as something has come.
+    Fail,
+    Panic,
+}
+
 /// Few different lengths of time, so that things often happen at the same instant.
 fn moment(rng: &mut Rng) -> Duration {
     const MILLIS: [u64; 12] = [0, 1, 10, 20, 50, 100, 200, 500, 1000, 1500, 2000, 3000];
@@ -139,21 +155,23 @@ impl Plan {
     pub fn new(seed: u64) -> Plan {
         let rng = &mut Rng::with_seed(seed);
         let mut services = several(rng, 4, service);
-        let is_http = |service: &ServicePlan| matches!(service, ServicePlan::Http { .. });
-        if !services.iter().any(is_http) {
+        if !services.iter().any(ServicePlan::listens) && !one_in(rng, 4) {
             services.push(http(rng));
         }
-        let served: Vec<usize> = (0..services.len()).filter(|&i| is_http(&services[i])).collect();
-        let clients = several(rng, 24, |rng| {
-            let service = served[rng.usize(..served.len())];
-            client(rng, service)
-        });
+        let served: Vec<usize> = (0..services.len()).filter(|&i| services[i].listens()).collect();
+        let mut clients = Vec::new();
         let mut events = vec![(moment(rng), cause(rng))];
-        if one_in(rng, 6) {
-            events.push((moment(rng), cause(rng)));
+        if one_in(rng, 4) {
+            events.extend(several(rng, 3, |rng| (moment(rng), cause(rng))));
         }
-        if one_in(rng, 3) {
-            events.extend(several(rng, 3, |rng| (moment(rng), trouble(rng, &served))));
+        if !served.is_empty() {
+            clients = several(rng, 24, |rng| {
+                let service = served[rng.usize(..served.len())];
+                client(rng, service, matches!(services[service], ServicePlan::Tcp))
+            });
+            if one_in(rng, 3) {
+                events.extend(several(rng, 3, |rng| (moment(rng), trouble(rng, &served))));
+            }
         }
         events.sort_by_key(|(at, _)| *at);
         let grace = [0, 1_000, 3_000, 10_000, 10_000][rng.usize(..5)];
@@ -162,14 +180,23 @@ impl Plan {
     }
 }
 
+impl ServicePlan {
+    /// Whether clients connect to it.
+    pub fn listens(&self) -> bool {
+        matches!(self, ServicePlan::Http { .. } | ServicePlan::Tcp)
+    }
+}
+
 fn service(rng: &mut Rng) -> ServicePlan {
-    match rng.usize(..20) {
+    match rng.usize(..24) {
         0 => ServicePlan::Stuck,
         1 => ServicePlan::Fails(moment(rng)),
         2 => ServicePlan::Panics(moment(rng)),
         3 => ServicePlan::Returns(moment(rng)),
         4 | 5 => ServicePlan::Told(moment(rng)),
         6 => ServicePlan::Spawns(moment(rng)),
+        7 => ServicePlan::Admin(rest(rng)),
+        8..12 => ServicePlan::Tcp,
         _ => http(rng),
     }
 }
@@ -183,6 +210,9 @@ fn http(rng: &mut Rng) -> ServicePlan {
         limits.head_time = Duration::from_secs(1);
     }
     if one_in(rng, 4) {
+        limits.body_time = Duration::from_secs(1);
+    }
+    if one_in(rng, 4) {
         limits.requests = rng.u64(1..4);
     }
     let max_connections = if one_in(rng, 5) { rng.usize(1..4) } else { 1000 };
@@ -190,9 +220,10 @@ fn http(rng: &mut Rng) -> ServicePlan {
 }
 
 fn cause(rng: &mut Rng) -> Event {
-    match rng.usize(..5) {
-        0 => Event::Trigger,
-        1 => Event::Signal(Signal::Int),
+    match rng.usize(..20) {
+        0..4 => Event::Trigger,
+        4..8 => Event::Signal(Signal::Int),
+        8 => Event::Signal(Signal::Quit),
         _ => Event::Signal(Signal::Term),
     }
 }
@@ -207,8 +238,8 @@ fn trouble(rng: &mut Rng, served: &[usize]) -> Event {
     }
 }
 
-fn client(rng: &mut Rng, service: usize) -> ClientPlan {
-    let mut requests = match one_in(rng, 8) {
+fn client(rng: &mut Rng, service: usize, is_raw: bool) -> ClientPlan {
+    let mut requests = match is_raw || one_in(rng, 8) {
         true => Vec::new(),
         false => several(rng, 5, request),
     };
@@ -231,7 +262,16 @@ fn client(rng: &mut Rng, service: usize) -> ClientPlan {
         waits: rng.bool(),
         rude: one_in(rng, 4),
         requests,
-        raw: several(rng, 4, |rng| (rest(rng), rng.usize(1..3_000))),
+        raw: match is_raw && one_in(rng, 8) {
+            true => Vec::new(),
+            false => several(rng, 4, |rng| (rest(rng), rng.usize(1..3_000))),
+        },
+        talk: match rng.usize(..12) {
+            0 => Talk::Stubborn,
+            1 => Talk::Fail,
+            2 => Talk::Panic,
+            _ => Talk::Echo(rest(rng)),
+        },
         half_closes: one_in(rng, 5),
         vanishes: one_in(rng, 6).then(|| moment(rng)),
     }
@@ -252,7 +292,9 @@ fn request(rng: &mut Rng) -> RequestPlan {
         7 if matches!(body, BodyPlan::None) => Then::Upgrade { polite: rng.bool() },
         _ => Then::Answer(size(rng)),
     };
-    let mut parts = several(rng, 4, |rng| (rest(rng), rng.f64()));
+    let trickles = one_in(rng, 8);
+    let mut parts =
+        several(rng, 4, |rng| (if trickles { moment(rng) } else { rest(rng) }, rng.f64()));
     parts.sort_by(|(_, one), (_, other)| one.total_cmp(other));
     RequestPlan {
         expects_continue: !matches!(body, BodyPlan::None) && one_in(rng, 6),

@@ -9,7 +9,7 @@ use async_channel::Sender;
 use futures_lite::future;
 use smol::LocalExecutor;
 
-use crate::plan::{Event, Plan};
+use crate::plan::{Event, Plan, ServicePlan};
 use crate::server::Simulated;
 use crate::watch::Watch;
 use crate::world::World;
@@ -34,12 +34,13 @@ pub fn run(seed: u64, verbose: bool) -> Outcome {
     let (listeners, networks): (Vec<_>, Vec<_>) = plan.services.iter().map(|_| memory()).unzip();
     let world = Rc::new(World::new(plan, networks, verbose));
     let executor = LocalExecutor::new();
-    let report = stage(&world, listeners, &executor);
+    let mut watch = Watch::default();
+    let report = stage(&world, listeners, &executor, &mut watch);
     if let Some(report) = report {
         if verbose {
             println!("{report}");
         }
-        judge::judge(&world, &report);
+        judge::judge(&world, &report, &watch);
     }
     drop(executor);
     if Rc::strong_count(&world) > 1 {
@@ -52,13 +53,18 @@ fn stage(
     world: &Rc<World>,
     listeners: Vec<adieu::testing::MemoryListener>,
     executor: &LocalExecutor<'static>,
+    watch: &mut Watch,
 ) -> Option<Report> {
     let (signals, received) = async_channel::unbounded();
     let mut supervisor = Supervisor::new().clock(world.clock.clone()).grace(world.plan.grace);
     supervisor = supervisor.lame_duck(world.plan.lame_duck);
     for (number, listener) in listeners.into_iter().enumerate() {
         let service = Simulated { world: world.clone(), number, listener };
-        supervisor = supervisor.service(&number.to_string(), service);
+        let name = number.to_string();
+        supervisor = match world.plan.services[number] {
+            ServicePlan::Admin(_) => supervisor.admin(&name, service),
+            _ => supervisor.service(&name, service),
+        };
     }
     let trigger = supervisor.trigger();
     let run = executor.spawn(supervisor.run(received));
@@ -66,7 +72,6 @@ fn stage(
         executor.spawn(client::live(world.clone(), number)).detach();
     }
     executor.spawn(befall(world.clone(), signals, trigger)).detach();
-    let mut watch = Watch::default();
     for _ in 0..INSTANTS {
         if !(0..TURNS).any(|_| !executor.try_tick()) {
             world.violation(format_args!("something goes on for ever at one instant"));
@@ -97,7 +102,7 @@ async fn befall(world: Rc<World>, signals: Sender<Signal>, trigger: Trigger) {
         match event {
             Event::Signal(signal) => {
                 let second = world.signalled.replace(true);
-                world.aborted.set(world.aborted.get() || second && world.leaving());
+                world.aborted.set(world.aborted.get() || second || *signal == Signal::Quit);
                 // The run may be over.
                 let _ = signals.try_send(*signal);
             }

@@ -7,19 +7,21 @@ use std::rc::Rc;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
-use adieu::http::http_types::upgrade::Connection;
+use adieu::http::http_types::upgrade::Connection as Upgraded;
 use adieu::http::http_types::{Body, Error, Request, Response, Result, StatusCode};
 use adieu::http::{Exchange, Http};
 use adieu::testing::MemoryListener;
-use adieu::{BoxError, Context, Server, Service};
+use adieu::{BoxError, Connection, Context, Server, Service, Tcp};
 use async_channel::Receiver;
 use fastrand::Rng;
 use futures_lite::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWriteExt, Stream};
 
 use crate::answers::content;
 use crate::client::id;
-use crate::net::UnkindListener;
+use crate::net::{UnkindListener, UnkindStream};
 use crate::plan::{BodyPlan, ServicePlan, Then};
+use crate::talk::talk;
+use crate::watch;
 use crate::world::{Handled, World};
 
 /// One service of the plan.
@@ -34,8 +36,13 @@ impl Service for Simulated {
         let Simulated { world, number, listener } = self;
         let shutdown = cx.shutdown().clone();
         world.leave.borrow_mut().get_or_insert(cx.status().leaving().clone());
-        world.shutdown.borrow_mut().get_or_insert(shutdown.clone());
-        match &world.plan.services[number] {
+        let plan = &world.plan.services[number];
+        if !matches!(plan, ServicePlan::Admin(_)) {
+            world.shutdown.borrow_mut().get_or_insert(shutdown.clone());
+        }
+        let _alive = world.alive.clone();
+        let told = |world: &World| world.served[number].told.set(Some(world.now()));
+        match plan {
             ServicePlan::Http { max_connections, limits } => {
                 let rng = Rng::with_seed(world.plan.seed ^ number as u64);
                 let inner = listener;
@@ -47,8 +54,24 @@ impl Service for Simulated {
                 let server = Server::new(listener, http.limits(limits.clone()));
                 return server.max_connections(*max_connections).serve(cx).await;
             }
-            ServicePlan::Told(takes) => {
+            ServicePlan::Tcp => {
+                let rng = Rng::with_seed(world.plan.seed ^ number as u64);
+                let inner = listener;
+                let world = world.clone();
+                let handler = world.clone();
+                let listener = UnkindListener { inner, world, service: number, shutdown, rng };
+                let tcp =
+                    Tcp::new(async move |stream: &mut UnkindStream, connection: &Connection| {
+                        talk(&handler, number, stream, connection).await
+                    });
+                return Server::new(listener, tcp).serve(cx).await;
+            }
+            ServicePlan::Told(takes) | ServicePlan::Admin(takes) => {
                 shutdown.begun().await;
+                told(&world);
+                if matches!(plan, ServicePlan::Admin(_)) && !watch::others_have_ended(&world) {
+                    world.violation(format_args!("{number}: an admin service is told too early"));
+                }
                 cx.sleep(*takes).await;
             }
             ServicePlan::Stuck => pending().await,
@@ -63,8 +86,11 @@ impl Service for Simulated {
             ServicePlan::Returns(after) => cx.sleep(*after).await,
             ServicePlan::Spawns(takes) => {
                 let (task, takes) = (cx.clone(), *takes);
+                let world = world.clone();
                 cx.spawn(async move {
+                    let _alive = world.alive.clone();
                     task.shutdown().begun().await;
+                    world.served[number].told.set(Some(world.now()));
                     task.sleep(takes).await;
                 });
             }
@@ -74,6 +100,7 @@ impl Service for Simulated {
 }
 
 async fn handle(world: Rc<World>, mut request: Request, exchange: Exchange) -> Result<Response> {
+    let _alive = world.alive.clone();
     let path = request.url().path().trim_start_matches('/').to_owned();
     let numbers = path.split_once('/').and_then(|(client, request)| {
         Some((client.parse::<usize>().ok()?, request.parse::<usize>().ok()?))
@@ -117,9 +144,10 @@ async fn handle(world: Rc<World>, mut request: Request, exchange: Exchange) -> R
         Then::Upgrade { polite } => {
             response.set_status(StatusCode::SwitchingProtocols);
             let upgraded = response.recv_upgrade().await;
-            let (cx, polite, busy) = (exchange.clone(), *polite, world.busy.clone());
+            let (cx, polite) = (exchange.clone(), *polite);
+            let held = (world.busy.clone(), world.alive.clone());
             exchange.spawn(async move {
-                let _busy = busy;
+                let _held = held;
                 let Some(connection) = upgraded.await else { return };
                 let echo = echo(connection);
                 // The client may go at any time.
@@ -141,7 +169,7 @@ async fn handle(world: Rc<World>, mut request: Request, exchange: Exchange) -> R
     }
 }
 
-async fn echo(mut connection: Connection) -> io::Result<()> {
+async fn echo(mut connection: Upgraded) -> io::Result<()> {
     let mut buffer = [0; 1000];
     loop {
         match connection.read(&mut buffer).await? {
@@ -155,9 +183,10 @@ async fn echo(mut connection: Connection) -> io::Result<()> {
 fn stream(world: &Rc<World>, exchange: &Exchange, id: &str, parts: &[(Duration, usize)]) -> Body {
     let whole = content(id, parts.iter().map(|(_, len)| len).sum());
     let (sender, parts_sent) = async_channel::bounded(1);
-    let (parts, cx, busy) = (parts.to_vec(), exchange.clone(), world.busy.clone());
+    let (parts, cx) = (parts.to_vec(), exchange.clone());
+    let held = (world.busy.clone(), world.alive.clone());
     exchange.spawn(async move {
-        let _busy = busy;
+        let _held = held;
         let mut at = 0;
         for (rest, len) in parts {
             cx.sleep(rest).await;

@@ -3,8 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use adieu::Signal;
+
 use crate::net::look;
-use crate::plan::{ClientPlan, Event, ServicePlan};
+use crate::plan::{ClientPlan, Event, ServicePlan, Talk};
 use crate::world::{Seen, World};
 
 /// Half a head gets so long in the drain, and time limits are kept so finely.
@@ -12,12 +14,15 @@ const HEAD_GRACE: Duration = Duration::from_millis(2_000);
 const SWEEP: Duration = Duration::from_millis(100);
 /// How long a connection lingers, before and in the drain.
 const LINGER: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(100)];
+/// The longest pause between two attempts to accept.
+const BACK_OFF: Duration = Duration::from_secs(1);
 
-/// Remembers when shutdown began, and when the drain did.
+/// Remembers when shutdown began, when the drain did, and when the run was over.
 #[derive(Default)]
 pub struct Watch {
-    cause: Option<Duration>,
+    pub cause: Option<Duration>,
     began: Option<Duration>,
+    pub finished: Option<Duration>,
 }
 
 impl Watch {
@@ -32,8 +37,13 @@ impl Watch {
             return;
         }
         let cause = *self.cause.get_or_insert(now);
+        let grace = grace(world, cause);
+        if finished && self.finished.is_none() {
+            self.finished = Some(now);
+            nothing_is_left(world);
+        }
         if !finished {
-            if now >= cause.saturating_add(world.plan.grace) {
+            if now >= cause.saturating_add(grace) {
                 world.violation(format_args!("it goes on after the deadline"));
             }
             if world.aborted.get() {
@@ -44,7 +54,7 @@ impl Watch {
             Some(began) => self.draining(world, began, finished),
             None if world.draining() => {
                 self.began = Some(now);
-                let lame_duck = world.plan.lame_duck.min(world.plan.grace);
+                let lame_duck = world.plan.lame_duck.min(grace);
                 let mut services = 0..world.served.len();
                 if !finished && now < cause + lame_duck && services.any(|i| serves_on(world, i)) {
                     world.violation(format_args!("the lame duck period is cut short"));
@@ -52,7 +62,8 @@ impl Watch {
                 self.drain_has_begun(world);
                 self.draining(world, now, finished);
             }
-            None if !finished => self.lame_duck(world, cause),
+            // Of services that have ended by themselves none is told.
+            None if !finished && !all_have_finished(world, cause) => self.lame_duck(world, cause),
             None => {}
         }
     }
@@ -69,12 +80,21 @@ impl Watch {
     }
 
     fn draining(&self, world: &World, began: Duration, finished: bool) {
+        for (number, served) in world.served.iter().enumerate() {
+            if serves_on(world, number) && served.network.is_open() {
+                world.violation(format_args!("{number}: still listens"));
+            }
+        }
         self.newcomers(world);
         self.half_heads(world, began);
-        let now = world.now();
-        let nobody_is_busy = Rc::strong_count(&world.busy) == 1;
-        let mut services = 0..world.served.len();
-        if !finished && nobody_is_busy && services.all(|i| has_ended(world, i, now, began)) {
+        if finished || !others_have_ended(world) {
+            return;
+        }
+        let mut admins = (0..world.served.len()).filter(|&i| is_admin(world, i)).peekable();
+        if admins.peek().is_some() && admins.clone().any(|i| world.served[i].told.get().is_none()) {
+            world.violation(format_args!("the others have ended, and no admin service is told"));
+        }
+        if admins.all(|i| has_ended(world, i)) {
             world.violation(format_args!("every service has ended, and the run goes on"));
         }
     }
@@ -83,7 +103,7 @@ impl Watch {
     fn newcomers(&self, world: &World) {
         for (number, seen) in world.seen.iter().enumerate() {
             let (plan, seen) = (&world.plan.clients[number], seen.borrow());
-            let silent = has_nothing_to_do(&seen) && seen.answers.is_empty();
+            let silent = has_nothing_to_do(world, plan, &seen) && seen.answers.is_empty();
             if silent && !is_fresh(world, plan, &seen) && !has_closed(world, plan, &seen) {
                 world.violation(format_args!("client {number} says nothing, and is not closed"));
             }
@@ -93,8 +113,9 @@ impl Watch {
     /// Limits of connections, and how long each may linger.
     fn connections(&self, world: &World) {
         let now = world.now();
-        let linger = LINGER[usize::from(self.began.is_some())];
         for (number, served) in world.served.iter().enumerate() {
+            let is_raw = matches!(world.plan.services[number], ServicePlan::Tcp);
+            let linger = LINGER[usize::from(self.began.is_some() && !is_raw)];
             let mut open = 0;
             for (peer, end) in (1..).zip(&*served.ends.borrow()) {
                 let mut end = look(end);
@@ -119,16 +140,11 @@ impl Watch {
         }
     }
 
-    /// At the same instant listeners are closed, and so is whoever has nothing to do.
+    /// At the same instant whoever has nothing to do is let go.
     fn drain_has_begun(&self, world: &World) {
-        for (number, served) in world.served.iter().enumerate() {
-            if serves_on(world, number) && served.network.is_open() {
-                world.violation(format_args!("{number}: still listens"));
-            }
-        }
         for (number, seen) in world.seen.iter().enumerate() {
             let (plan, seen) = (&world.plan.clients[number], seen.borrow());
-            let idle = has_nothing_to_do(&seen) && !is_fresh(world, plan, &seen);
+            let idle = has_nothing_to_do(world, plan, &seen) && !is_fresh(world, plan, &seen);
             if idle && !has_closed(world, plan, &seen) {
                 world.violation(format_args!("client {number} is idle, and not closed at once"));
             }
@@ -169,11 +185,47 @@ fn has_cause(world: &World) -> bool {
         ServicePlan::Fails(at) | ServicePlan::Panics(at) => past(at),
         _ => false,
     });
-    asked || failed
+    asked || failed || all_have_finished(world, world.now())
+}
+
+/// Whether every service that keeps a run alive had come to its end by itself at this time.
+pub fn all_have_finished(world: &World, time: Duration) -> bool {
+    world.plan.services.iter().all(|service| match service {
+        ServicePlan::Returns(at) => *at <= time,
+        ServicePlan::Admin(_) => true,
+        _ => false,
+    })
+}
+
+/// SIGQUIT leaves no time.
+fn grace(world: &World, cause: Duration) -> Duration {
+    let quits = |(at, event): &(Duration, Event)| {
+        *at == cause && matches!(event, Event::Signal(Signal::Quit))
+    };
+    if world.plan.events.iter().any(quits) { Duration::ZERO } else { world.plan.grace }
+}
+
+/// Whatever happened, nothing of a run outlives it.
+fn nothing_is_left(world: &World) {
+    if Rc::strong_count(&world.alive) > 1 {
+        world.violation(format_args!("a task is left"));
+    }
+    if world.timers() > 0 {
+        world.violation(format_args!("a timer is left"));
+    }
+    for (number, served) in world.served.iter().enumerate() {
+        if served.network.is_open() || served.ends.borrow().iter().any(|end| !look(end).dropped) {
+            world.violation(format_args!("{number}: a socket is left open"));
+        }
+    }
 }
 
 /// All it has sent was answered, or it has sent nothing.
-fn has_nothing_to_do(seen: &Seen) -> bool {
+fn has_nothing_to_do(world: &World, plan: &ClientPlan, seen: &Seen) -> bool {
+    if matches!(world.plan.services[plan.service], ServicePlan::Tcp) {
+        let listens = !matches!(plan.talk, Talk::Stubborn);
+        return seen.peer.is_some() && listens && seen.raw_received.len() == seen.raw_sent.len();
+    }
     let begun = seen.requests.iter().filter(|asked| asked.first.is_some());
     seen.peer.is_some()
         && begun.clone().all(|asked| asked.last.is_some())
@@ -185,7 +237,8 @@ fn has_nothing_to_do(seen: &Seen) -> bool {
 fn is_fresh(world: &World, plan: &ClientPlan, seen: &Seen) -> bool {
     const FRESH: Duration = Duration::from_millis(20);
     let silent = seen.answers.is_empty();
-    silent && world.now() <= accepted_at(world, plan, seen).saturating_add(FRESH)
+    let is_http = matches!(world.plan.services[plan.service], ServicePlan::Http { .. });
+    silent && is_http && world.now() <= accepted_at(world, plan, seen).saturating_add(FRESH)
 }
 
 /// It was accepted, and has been half-closed at least; or it waits where accepting has trouble.
@@ -205,29 +258,40 @@ fn accepted_at(world: &World, plan: &ClientPlan, seen: &Seen) -> Duration {
 
 /// It ends only when it is told to, and then stops listening at once.
 fn serves_on(world: &World, service: usize) -> bool {
-    let is_http = matches!(world.plan.services[service], ServicePlan::Http { .. });
-    is_http && !has_trouble(world, service)
+    world.plan.services[service].listens() && !has_trouble(world, service)
 }
 
-/// Its accept queue may be slow to empty.
+/// Its accept queue may be slow to empty, or its listener is broken.
 fn has_trouble(world: &World, service: usize) -> bool {
-    let scripted = |(_, event): &(Duration, Event)| match event {
-        Event::Accept(of, _) | Event::Starve(of, _) => *of == service,
+    let now = world.now();
+    world.plan.events.iter().any(|(at, event)| match event {
+        _ if *at > now => false,
+        Event::Accept(of, error) => *of == service && *error != libc::ECONNABORTED,
+        Event::Starve(of, time) => *of == service && now <= *at + *time + BACK_OFF,
         _ => false,
-    };
-    let limited =
-        matches!(world.plan.services[service], ServicePlan::Http { max_connections: ..100, .. });
-    limited || world.plan.events.iter().any(scripted)
+    })
 }
 
-fn has_ended(world: &World, service: usize, now: Duration, began: Duration) -> bool {
-    let served = &world.served[service];
+fn is_admin(world: &World, service: usize) -> bool {
+    matches!(world.plan.services[service], ServicePlan::Admin(_))
+}
+
+/// Every service but the admin services has ended, and so have the tasks of its handlers.
+pub fn others_have_ended(world: &World) -> bool {
+    let mut others = (0..world.served.len()).filter(|&i| !is_admin(world, i));
+    Rc::strong_count(&world.busy) == 1 && others.all(|i| has_ended(world, i))
+}
+
+fn has_ended(world: &World, service: usize) -> bool {
+    let (served, now) = (&world.served[service], world.now());
     match &world.plan.services[service] {
-        ServicePlan::Http { .. } => {
+        ServicePlan::Http { .. } | ServicePlan::Tcp => {
             !served.network.is_open() && served.ends.borrow().iter().all(|end| look(end).dropped)
         }
         ServicePlan::Stuck => false,
-        ServicePlan::Told(takes) | ServicePlan::Spawns(takes) => now >= began + *takes,
+        ServicePlan::Told(takes) | ServicePlan::Spawns(takes) | ServicePlan::Admin(takes) => {
+            served.told.get().is_some_and(|told| now >= told + *takes)
+        }
         ServicePlan::Fails(at) | ServicePlan::Panics(at) | ServicePlan::Returns(at) => now >= *at,
     }
 }

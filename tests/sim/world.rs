@@ -1,4 +1,4 @@
-//! What is seen of a run: by the clients, by the handlers, by the network. `check.rs` judges it.
+//! What is seen of a run: by the clients, by the handlers, by the network. `watch.rs` and `judge.rs` judge it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::hash_map::DefaultHasher;
@@ -32,6 +32,8 @@ pub struct Seen {
     pub partial: bool,
     pub raw_sent: Vec<u8>,
     pub raw_received: Vec<u8>,
+    /// How many raw bytes had been sent before the drain began.
+    pub raw_arrived: usize,
     pub half_closed: bool,
     pub vanished: bool,
     pub ended: Option<Stamp>,
@@ -44,6 +46,9 @@ pub struct Asked {
     pub first: Option<Stamp>,
     pub head: Option<Stamp>,
     pub last: Option<Stamp>,
+    /// When some of it was sent last, and the longest time between two parts.
+    pub moved: Option<Stamp>,
+    pub paused: Duration,
     pub handled: Option<Handled>,
 }
 
@@ -63,8 +68,11 @@ pub struct Served {
     pub failed_accepts: Cell<usize>,
     /// The server's ends, in the order in which they were accepted, which is that of the peers' numbers.
     pub ends: RefCell<Vec<SharedEnd>>,
-    pub connected: Cell<usize>,
+    /// The clients, in the order in which they connected.
+    pub connected: RefCell<Vec<usize>>,
     pub panics: Cell<u64>,
+    /// When it was told to stop.
+    pub told: Cell<Option<Duration>>,
 }
 
 pub struct World {
@@ -76,10 +84,14 @@ pub struct World {
     pub leave: RefCell<Option<Shutdown>>,
     pub shutdown: RefCell<Option<Shutdown>>,
     pub signalled: Cell<bool>,
-    /// A second signal was sent once shutdown had begun.
+    /// A second signal was sent, or one that leaves no time.
     pub aborted: Cell<bool>,
-    /// Tasks that handlers have spawned.
+    /// Held by tasks that handlers have spawned.
     pub busy: Rc<()>,
+    /// Held by services, handlers and what they have spawned.
+    pub alive: Rc<()>,
+    /// Held by whoever sleeps and is no part of the run.
+    asleep: Rc<()>,
     start: Instant,
     order: Cell<u64>,
     hash: RefCell<DefaultHasher>,
@@ -95,8 +107,9 @@ impl World {
             starved_until: Cell::default(),
             failed_accepts: Cell::default(),
             ends: RefCell::default(),
-            connected: Cell::default(),
+            connected: RefCell::default(),
             panics: Cell::default(),
+            told: Cell::default(),
         };
         World {
             seen: plan.clients.iter().map(|_| RefCell::default()).collect(),
@@ -106,6 +119,8 @@ impl World {
             signalled: Cell::default(),
             aborted: Cell::default(),
             busy: Rc::default(),
+            alive: Rc::default(),
+            asleep: Rc::default(),
             start: clock.now(),
             order: Cell::new(0),
             hash: RefCell::default(),
@@ -121,7 +136,13 @@ impl World {
     }
 
     pub async fn sleep(&self, time: Duration) {
+        let _asleep = self.asleep.clone();
         self.clock.sleep_until(self.clock.now() + time).await;
+    }
+
+    /// How many timers of the run there are.
+    pub fn timers(&self) -> usize {
+        self.clock.sleepers() - (Rc::strong_count(&self.asleep) - 1)
     }
 
     pub fn stamp(&self) -> Stamp {

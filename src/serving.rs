@@ -1,0 +1,60 @@
+//! The task of one accepted connection.
+//!
+//! Written by hand, since there is one for each connection: an async block would make room twice
+//! for the future that it awaits.
+
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, UnwindSafe};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context as TaskContext, Poll, ready};
+
+use futures_lite::FutureExt;
+use futures_lite::future::CatchUnwind;
+use log::{debug, error};
+use pin_project_lite::pin_project;
+
+use crate::per_peer::Place;
+use crate::register::Entry;
+use crate::report::panic_message;
+use crate::service::Context;
+
+/// Makes the task that serves a connection: it contains a panic, and tells how it ended.
+pub(crate) fn serving<F: Future<Output = io::Result<()>>>(
+    work: F,
+    cx: Rc<Context>,
+    entry: Rc<Entry>,
+    place: Place,
+) -> impl Future<Output = ()> {
+    Serving { work: AssertUnwindSafe(work).catch_unwind(), cx, entry, _place: place }
+}
+
+pin_project! {
+    struct Serving<F> {
+        #[pin]
+        work: CatchUnwind<F>,
+        cx: Rc<Context>,
+        entry: Rc<Entry>,
+        _place: Place,
+    }
+}
+
+impl<F: Future<Output = io::Result<()>> + UnwindSafe> Future for Serving<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<()> {
+        let this = self.project();
+        let (cx, peer) = (this.cx, &this.entry.peer);
+        match ready!(this.work.poll(task)) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!("{}: {peer}: {error}", cx.name()),
+            Err(panic) => {
+                cx.register.count(|counts| counts.panicked += 1);
+                let message = panic_message(&*panic);
+                error!("{}: {peer}: panicked: {message}", cx.name());
+            }
+        }
+        Poll::Ready(())
+    }
+}
