@@ -1,7 +1,8 @@
 //! gRPC: tonic's services on top of [`Hyper`], and the standard health service. (Feature `grpc`.)
 //!
 //! Services are what tonic generates, and whatever wraps them; tonic's own server, which is for
-//! tokio, is not used. All four kinds of calls work. When shutdown begins, the health service says
+//! tokio, is not used: `tonic = { version = "0.14", default-features = false, features = ["codegen"] }`
+//! and tonic-prost are enough for a service, generated with `build_transport(false)`. All four kinds of calls work. When shutdown begins, the health service says
 //! NOT_SERVING, clients are told with GOAWAY, calls in flight finish, and later ones are refused so that
 //! clients try them elsewhere. A call that misses the deadline ends as UNAVAILABLE: its connection is gone.
 
@@ -39,6 +40,24 @@ use health::Health;
 ///     .bind("[::]:50051")?;
 /// # let _ = server;
 /// # Ok(())
+/// # }
+/// ```
+///
+/// Server reflection comes from tonic-reflection, which weighs two crates more. It answers from a task
+/// of tokio's, so it needs a runtime that is entered on the thread of the supervisor:
+///
+/// ```no_run
+/// # fn build(descriptors: &[u8]) -> Result<adieu::Grpc, Box<dyn std::error::Error>> {
+/// # use tokio::runtime::Builder;
+/// // In main; both are kept until the run is over.
+/// let runtime = Builder::new_multi_thread().worker_threads(1).build()?;
+/// let _entered = runtime.enter();
+///
+/// let reflection = tonic_reflection::server::Builder::configure()
+///     .register_encoded_file_descriptor_set(descriptors)
+///     .build_v1()?;
+/// let grpc = adieu::Grpc::new().service(reflection);
+/// # Ok(grpc)
 /// # }
 /// ```
 ///

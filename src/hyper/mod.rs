@@ -135,7 +135,8 @@ impl<S> Hyper<S> {
     }
 
     /// Sets how long a client may take nothing of an answer that is to be written to its socket; then
-    /// the connection is cut. Kept to within 100 ms. Default: 30 s.
+    /// the connection is cut. Kept to within 100 ms. Default: 30 s. An HTTP/2 client that gives a stream no
+    /// window holds up only that stream, which has no limit but the end of the grace period.
     pub fn answer_time(mut self, limit: Duration) -> Hyper<S> {
         self.limits.answer = limit;
         self

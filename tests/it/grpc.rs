@@ -17,10 +17,13 @@ use proto::{Echo, EchoServer};
 
 /// Runs a scenario of the client; when it says "ready", shutdown begins. The other lines, and the report.
 fn play(scenario: &str, grace: Duration) -> Option<(Vec<String>, Report)> {
+    play_with(Grpc::new().service(EchoServer::new(Echo)), scenario, grace)
+}
+
+fn play_with(grpc: Grpc, scenario: &str, grace: Duration) -> Option<(Vec<String>, Report)> {
     let python =
         clients::python(&["grpc", "grpc_health.v1.health"], "grpcio grpcio-health-checking")?;
-    let server = Grpc::new().service(EchoServer::new(Echo)).bind("127.0.0.1:0");
-    let server = server.expect("a port is free");
+    let server = grpc.bind("127.0.0.1:0").expect("a port is free");
     let address = server.listener().address();
     let supervisor = Supervisor::new().service("grpc", server).grace(grace);
     let trigger = supervisor.trigger();
@@ -83,4 +86,23 @@ fn a_call_that_misses_the_deadline_is_unavailable_and_named() {
     let straggler = report.stragglers[0].connection.as_ref().expect("it is a connection");
     assert_eq!(straggler.request, "POST /adieu.echo.Echo/Say");
     assert_eq!(report.exit_status(), 124);
+}
+
+#[test]
+fn reflection_tells_of_services_with_a_thread_of_tokios() {
+    if clients::python(&["grpc_reflection"], "grpcio-reflection").is_none() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
+    let runtime = runtime.expect("a thread can be started");
+    let _entered = runtime.enter();
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    let grpc = Grpc::new().service(reflection.build_v1alpha().expect("the set is well-formed"));
+    let Some((said, report)) = play_with(grpc, "reflect", Duration::from_secs(10)) else { return };
+    assert_eq!(
+        said,
+        ["grpc.health.v1.Health grpc.reflection.v1alpha.ServerReflection", "Check Watch"]
+    );
+    assert!(report.is_graceful(), "{report}");
 }

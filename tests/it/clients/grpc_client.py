@@ -42,6 +42,7 @@ def told(call) -> str:
 
 class Echo:
     def __init__(self, channel: grpc.Channel):
+        self.channel = channel
         self.say = channel.unary_unary("/adieu.echo.Echo/Say")
         self.repeat = channel.unary_stream("/adieu.echo.Echo/Repeat")
         self.gather = channel.stream_unary("/adieu.echo.Echo/Gather")
@@ -100,6 +101,17 @@ def cut(echo: Echo) -> None:
     """A call that misses the deadline."""
     threading.Timer(0.3, lambda: say("ready")).start()
     say(told(lambda: echo.say(words("never", pause_ms=60_000))))
+
+
+def reflect(echo: Echo) -> None:
+    """Asks what services there are, and for the methods of one."""
+    from google.protobuf.descriptor_pool import DescriptorPool
+    from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+    database = ProtoReflectionDescriptorDatabase(echo.channel)
+    say(" ".join(sorted(database.get_services())))
+    methods = DescriptorPool(database).FindServiceByName("grpc.health.v1.Health").methods
+    say(" ".join(sorted(method.name for method in methods if method.name in ("Check", "Watch"))))
 
 
 address, scenario = sys.argv[1:]
