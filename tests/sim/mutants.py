@@ -273,7 +273,7 @@ def simulate() -> str:
         return "? it does not build: " + built.stderr.strip()
     run = [*cargo, *target, "--", "--seeds", str(SEEDS), "--enough", "1"]
     # In a session of its own: what hangs is not cargo, but the simulation that it has started.
-    with subprocess.Popen(run, cwd=COPY, stdout=subprocess.PIPE, text=True, start_new_session=True) as run:
+    with subprocess.Popen(run, cwd=COPY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True) as run:
         try:
             told, _ = run.communicate(timeout=120)
         except subprocess.TimeoutExpired:
