@@ -7,6 +7,7 @@ taken within a round. What clients see of a SIGTERM under gRPC load is seen with
 in benches/rivals.
 """
 
+import os
 import re
 import signal
 import statistics
@@ -125,6 +126,8 @@ def requests_on_the_wire() -> Iterator[Figure]:
 
 def under_load(channels: int, *arguments: str) -> tuple[Counter[str], harness.Exit]:
     """How calls end, 100 unary ones a second for 2 s and 20 streams of 2 s, when SIGTERM comes in the middle."""
+    # grpcio's fork handlers may wait for ever when the next server is started.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     try:
         import grpc
     except ImportError:
