@@ -209,9 +209,11 @@ MUTANTS = [
     mutant("does not count what it reads", "http/resting.rs", "connection.count_received(amount);", "let _ = connection;"),
     mutant("never keeps alive", "http/conversation.rs", "let keep_alive = head.keep_alive\n", "let keep_alive = false\n"),
     mutant("goes on behind a close", "http/conversation.rs", "Ok(if keep_alive && ended { Next::Request } else { Next::Close })", "let _ = (keep_alive, ended);\nOk(Next::Request)"),
-    mutant("sends a byte that is another's", "http/wire.rs", "self.outbox.extend_from_slice(&scratch[..amount]);", "let end = if amount == 0 { 0 } else { scratch.len().min(amount + 1) };\nself.outbox.extend_from_slice(&scratch[..end]);"),
     mutant("loses a byte of a body", "http/upload.rs", "inbox.drain(..taken);\n        Ok(content)", "inbox.drain(..taken);\nif content.len() > 1 {\ncontent.pop();\n}\nOk(content)"),
-    mutant("says 100 Continue again and again", "http/upload.rs", "std::mem::take(&mut self.continue_first)", "self.continue_first"),
+    mutant(
+        "says 100 Continue twice", "http/upload.rs",
+        "wire.outbox.extend_from_slice(CONTINUE);\n            return", "wire.outbox.extend_from_slice(&CONTINUE.repeat(2));\nreturn",
+    ),
     mutant("loses what came behind an upgrade", "http/upgrade.rs", "early: inbox.into()", "early: { drop(inbox); VecDeque::new() }"),
     mutant("turns round the bytes of raw TCP", "tcp.rs", "bytes.extend_from_slice(&buffer[..amount]);", "bytes.extend(buffer[..amount].iter().rev());"),
 ]
