@@ -38,8 +38,8 @@ impl fmt::Display for Cause {
         match self {
             Cause::Signal(signal) => SignalName(*signal).fmt(f),
             Cause::Trigger => f.write_str("a trigger"),
-            Cause::Failed(service) => write!(f, "{service} failed"),
-            Cause::AllFinished => f.write_str("all services finished"),
+            Cause::Failed(service) => write!(f, "the failure of {service}"),
+            Cause::AllFinished => f.write_str("the end of all services"),
         }
     }
 }

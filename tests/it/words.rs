@@ -21,11 +21,11 @@ where
 #[test]
 fn a_failure_is_told_with_its_error_or_its_panic() {
     let (cause, failed) = outcome(|_| async { Err(io::Error::other("no luck")) });
-    assert_eq!(cause.to_string(), "db failed");
+    assert_eq!(cause.to_string(), "the failure of db");
     assert_eq!(failed.to_string(), "failed: no luck");
 
     let (cause, panicked) = outcome(|_| async { panic!("oh {}", "no") });
-    assert_eq!(cause.to_string(), "db failed");
+    assert_eq!(cause.to_string(), "the failure of db");
     assert_eq!(panicked.to_string(), "panicked: oh no");
 
     let (_, panicked) = outcome(|_| async { panic_any(7) });
@@ -35,7 +35,7 @@ fn a_failure_is_told_with_its_error_or_its_panic() {
 #[test]
 fn each_cause_has_its_words() {
     let (cause, finished) = outcome(|_| async { Ok(()) });
-    assert_eq!((cause.to_string(), finished.to_string()).0, "all services finished");
+    assert_eq!((cause.to_string(), finished.to_string()).0, "the end of all services");
     assert_eq!(finished.to_string(), "finished");
 
     let told = Bench::start(|s| {
