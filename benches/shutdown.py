@@ -7,6 +7,7 @@ must hold. That a second signal works while the thread is blocked is shown with 
 """
 
 import os
+import threading
 import time
 from contextlib import contextmanager
 from signal import SIGINT, SIGTERM
@@ -96,6 +97,36 @@ def half_sent_head(program: Program) -> Iterator[Figure]:
             seen = str(error)
     yield exactly("half-sent head: answer", "408", seen)
     yield ended("half-sent head", [exit], 0, at_most=2.2)
+
+
+def a_connection_for_each_request(program: Program) -> Iterator[Figure]:
+    """Clients that connect, ask and close without a pause, until they are refused: whoever was accepted is answered."""
+    lost, rounds = [], 2 * ROUNDS
+
+    def visit(server: Server, number: int) -> None:
+        while True:
+            try:
+                client = client_of(server, number)
+            except OSError:
+                return
+            with client:
+                try:
+                    client.hello(name_of(number))
+                except (Wrong, OSError) as error:
+                    lost.append(error)
+                    return
+
+    for _ in range(rounds):
+        with serve(program) as server:
+            threads = [threading.Thread(target=visit, args=(server, number)) for number in range(24)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.3)
+            server.signal(SIGTERM)
+            server.exit()
+            for thread in threads:
+                thread.join()
+    yield exactly("a connection for each request: accepted and not answered", f"0 in {rounds} shutdowns", f"{len(lost)} in {rounds} shutdowns")
 
 
 def requests_on_the_wire(program: Program) -> Iterator[Figure]:
@@ -231,6 +262,7 @@ if __name__ == "__main__":
         many_idle_connections,
         half_sent_head,
         requests_on_the_wire,
+        a_connection_for_each_request,
         a_slow_answer,
         a_straggler,
         second_signal_while_draining,

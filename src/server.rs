@@ -26,9 +26,8 @@ const FAIR: usize = 16;
 /// The pause after an accept that failed for want of a resource: doubled each time, up to the last.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-/// How long handshakes that are under way at the shutdown may take. A client whose SYN was dropped
-/// sends it again after one second, and must find the successor alone by then.
-const HANDSHAKES: Duration = Duration::from_millis(500);
+/// How often the system is asked whether handshakes are still under way at the shutdown.
+const STEP: Duration = Duration::from_millis(20);
 
 /// Descriptors that the default connection limit leaves to the rest of the process.
 const RESERVED: u64 = 32;
@@ -153,16 +152,13 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
         }
     }
 
-    /// Where a successor listens already, newcomers are left to it, and those who have begun to
-    /// connect here are served.
+    /// Nobody new may begin to connect here, and those who have begun are served.
     async fn finish_handshakes(&mut self) -> io::Result<()> {
-        if !self.listener.stop_handshakes() {
-            return Ok(());
-        }
-        let began = self.cx.clock().now();
-        while self.listener.has_handshakes() && self.cx.clock().now() < began + HANDSHAKES {
+        let patience = self.listener.stop_handshakes();
+        let end = self.cx.clock().now() + patience;
+        while self.cx.clock().now() < end && self.listener.has_handshakes() {
             self.empty_the_queue().await?;
-            self.cx.sleep(HANDSHAKES / 25).await;
+            self.cx.sleep(patience.min(STEP)).await;
         }
         Ok(())
     }

@@ -1,5 +1,4 @@
-//! Keeping new handshakes away from a listener that is about to close, where a successor listens on
-//! the same port. (Linux.)
+//! Keeping new handshakes away from a listener that is about to close. (Linux.)
 
 use std::collections::HashSet;
 use std::net::TcpListener;

@@ -13,6 +13,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::net::SocketFlags;
@@ -76,10 +77,11 @@ pub trait Listener: 'static {
     /// The address it listens on, for people to read.
     fn address(&self) -> String;
 
-    /// Called when shutdown begins: where a successor listens on the same address already, no new
-    /// handshake may begin here. True if so; then those under way are still accepted.
-    fn stop_handshakes(&mut self) -> bool {
-        false
+    /// Called when shutdown begins: from here on no new handshake should begin here, for closing the
+    /// listener resets whoever enters behind the last accept. Returns for how long those that are
+    /// under way should be waited for at most; by default not at all.
+    fn stop_handshakes(&mut self) -> Duration {
+        Duration::ZERO
     }
 
     /// Whether a handshake that had begun before [`stop_handshakes`](Listener::stop_handshakes) is
@@ -153,7 +155,7 @@ impl Listener for SocketListener {
         }
     }
 
-    fn stop_handshakes(&mut self) -> bool {
+    fn stop_handshakes(&mut self) -> Duration {
         match self {
             SocketListener::Tcp(listener) => listener.stop_handshakes(),
             SocketListener::Unix(listener) => listener.stop_handshakes(),

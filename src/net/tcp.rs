@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use smol::Async;
@@ -27,13 +28,32 @@ impl Stream for TcpStream {
     }
 }
 
+/// How long handshakes that are under way at the shutdown may take: about what they take on this machine and
+/// in its neighbourhood. Not longer, since who begins one meanwhile is not refused at once, but a second later.
+#[cfg(target_os = "linux")]
+const HANDSHAKE: Duration = Duration::from_millis(1);
+
+/// The same where a successor listens. A client whose SYN was dropped sends it again after one
+/// second, and must find the successor alone by then.
+#[cfg(target_os = "linux")]
+const SHARED_HANDSHAKES: Duration = Duration::from_millis(500);
+
+/// Whose a listening socket is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Origin {
+    /// Somebody else has bound it, and it may live on elsewhere.
+    HandedOver,
+    Own,
+    /// Ours, but others may be bound to the same address.
+    Shared,
+}
+
 /// A bound TCP listener.
 #[derive(Debug)]
 pub struct TcpListener {
     listener: Async<StdListener>,
     address: SocketAddr,
-    /// Whether others may be bound to the same address.
-    shared: bool,
+    origin: Origin,
     /// Handshakes that had begun when no new one was to begin here.
     #[cfg(target_os = "linux")]
     begun: HashSet<String>,
@@ -46,8 +66,12 @@ impl TcpListener {
     /// it falls back to `0.0.0.0`. Of a host name's addresses, resolved here and now (it blocks), the
     /// first that can be bound is taken. Port 0 picks a free one. `SO_REUSEADDR` is set, so that a
     /// restart need not wait.
+    ///
+    /// On Linux nobody is reset who connects while the listener closes: when shutdown begins, a
+    /// socket filter keeps new handshakes away, and the accept queue is served to its end. A client that
+    /// was kept away in that moment tries again by itself after a second.
     pub fn bind(address: &str) -> Result<TcpListener, Error> {
-        Self::bind_first(address, false)
+        Self::bind_first(address, Origin::Own)
     }
 
     /// The same with `SO_REUSEPORT`: a successor, of the same user, can bind while this process
@@ -58,10 +82,10 @@ impl TcpListener {
     /// closes. A client that was kept away reaches the successor when it tries again, by itself,
     /// after a second. Elsewhere a handshake that is under way at the end may be lost.
     pub fn bind_shared(address: &str) -> Result<TcpListener, Error> {
-        Self::bind_first(address, true)
+        Self::bind_first(address, Origin::Shared)
     }
 
-    fn bind_first(address: &str, shared: bool) -> Result<TcpListener, Error> {
+    fn bind_first(address: &str, origin: Origin) -> Result<TcpListener, Error> {
         let owned = || address.to_owned();
         let mut refused = None;
         for socket_address in resolve(address).map_err(|source| Error::Address {
@@ -69,7 +93,7 @@ impl TcpListener {
             address: owned(),
             source,
         })? {
-            match Self::bind_one(socket_address, shared) {
+            match Self::bind_one(socket_address, origin) {
                 Ok(listener) => return Ok(listener),
                 Err(error) => refused = Some(error),
             }
@@ -78,14 +102,15 @@ impl TcpListener {
         Err(Error::Bind { service: None, address: owned(), source })
     }
 
-    fn bind_one(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    fn bind_one(address: SocketAddr, origin: Origin) -> io::Result<TcpListener> {
+        let shared = origin == Origin::Shared;
         let listening = match listen(address, shared) {
             Err(error) if address.ip().is_unspecified() && address.is_ipv6() && no_ipv6(&error) => {
                 listen((Ipv4Addr::UNSPECIFIED, address.port()).into(), shared)?
             }
             listening => listening?,
         };
-        Ok(TcpListener { shared, ..listening.try_into()? })
+        Ok(TcpListener { origin, ..listening.try_into()? })
     }
 
     /// The address it is bound to, with the port that was picked where 0 was asked for.
@@ -105,7 +130,7 @@ impl TryFrom<StdListener> for TcpListener {
         Ok(TcpListener {
             listener: Async::new(listener)?,
             address,
-            shared: false,
+            origin: Origin::HandedOver,
             #[cfg(target_os = "linux")]
             begun: HashSet::new(),
         })
@@ -162,19 +187,24 @@ impl Listener for TcpListener {
         self.address.to_string()
     }
 
-    // A socket that was handed over lives on elsewhere, and must not be touched.
     #[cfg(target_os = "linux")]
-    fn stop_handshakes(&mut self) -> bool {
-        let stopped = self.shared && handshakes::stop(self.listener.get_ref());
-        if stopped {
-            self.begun = handshakes::under_way(self.address.port());
+    fn stop_handshakes(&mut self) -> Duration {
+        if self.origin == Origin::HandedOver || !handshakes::stop(self.listener.get_ref()) {
+            return Duration::ZERO;
         }
-        stopped
+        if self.origin == Origin::Own {
+            return HANDSHAKE;
+        }
+        self.begun = handshakes::under_way(self.address.port());
+        SHARED_HANDSHAKES
     }
 
     // Those that begin from now on are the successor's.
     #[cfg(target_os = "linux")]
     fn has_handshakes(&mut self) -> bool {
+        if self.origin == Origin::Own {
+            return true; // perhaps: it is not worth asking the system
+        }
         if !self.begun.is_empty() {
             let now = handshakes::under_way(self.address.port());
             self.begun.retain(|handshake| now.contains(handshake));

@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{self, Path, PathBuf};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -40,17 +41,17 @@ pub struct UnixListener {
     listener: Async<StdListener>,
     address: String,
     accepted: u64,
+    /// Not bound by somebody else, in whose hands it may live on.
+    own: bool,
+    /// Nobody can connect any more.
+    closing: bool,
     _file: Option<SocketFile>,
 }
 
 impl UnixListener {
-    fn new(
-        listener: StdListener,
-        name: &str,
-        file: Option<SocketFile>,
-    ) -> io::Result<UnixListener> {
-        let address = format!("{SCHEME}{name}");
-        Ok(UnixListener { listener: Async::new(listener)?, address, accepted: 0, _file: file })
+    fn new(listener: StdListener, name: &str) -> io::Result<UnixListener> {
+        let (listener, address) = (Async::new(listener)?, format!("{SCHEME}{name}"));
+        Ok(UnixListener { listener, address, accepted: 0, own: false, closing: false, _file: None })
     }
 
     /// Binds to an address such as `unix:/run/app.sock`, `unix:/run/app.sock,mode=660` or, on Linux
@@ -85,7 +86,7 @@ impl TryFrom<StdListener> for UnixListener {
     fn try_from(listener: StdListener) -> io::Result<UnixListener> {
         let address = listener.local_addr()?;
         let name = address.as_pathname().map_or("@".into(), Path::to_string_lossy);
-        UnixListener::new(listener, &name, None)
+        UnixListener::new(listener, &name)
     }
 }
 
@@ -121,7 +122,7 @@ fn bind_abstract(name: &str) -> io::Result<UnixListener> {
     let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, CLOEXEC, None)?;
     net::bind(&socket, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)?;
     net::listen(&socket, BACKLOG)?;
-    UnixListener::new(socket.into(), &format!("@{name}"), None)
+    Ok(UnixListener { own: true, ..UnixListener::new(socket.into(), &format!("@{name}"))? })
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -150,7 +151,8 @@ fn bind_file(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
         fs::set_permissions(path, Permissions::from_mode(mode))?;
     }
     net::listen(&socket, BACKLOG)?;
-    UnixListener::new(socket.into(), &path.to_string_lossy(), Some(file))
+    let listener = UnixListener::new(socket.into(), &path.to_string_lossy())?;
+    Ok(UnixListener { own: true, _file: Some(file), ..listener })
 }
 
 /// Whether it is a stream socket that nobody listens on.
@@ -203,6 +205,10 @@ impl Listener for UnixListener {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.listener.poll_readable(cx))?;
                 }
+                // The queue of a listener that was shut down is empty.
+                Err(error) if self.closing && error.kind() == io::ErrorKind::InvalidInput => {
+                    return Poll::Pending;
+                }
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(stream) => {
                     self.accepted += 1;
@@ -214,6 +220,15 @@ impl Listener for UnixListener {
 
     fn address(&self) -> String {
         self.address.clone()
+    }
+
+    // On Linux whoever connects from here on is refused, and the queue can still be accepted; on other
+    // systems shutdown(2) of a listener is an error, and changes nothing.
+    fn stop_handshakes(&mut self) -> Duration {
+        if self.own {
+            self.closing = net::shutdown(&self.listener, net::Shutdown::Read).is_ok();
+        }
+        Duration::ZERO
     }
 }
 

@@ -289,8 +289,8 @@ impl Listener for Shared {
         self.inner.address()
     }
 
-    fn stop_handshakes(&mut self) -> bool {
-        true
+    fn stop_handshakes(&mut self) -> Duration {
+        Duration::from_millis(500)
     }
 
     fn has_handshakes(&mut self) -> bool {

@@ -4,13 +4,16 @@ use std::cell::Cell;
 use std::future::pending;
 use std::io;
 use std::mem::take;
+use std::net::TcpStream as StdStream;
 use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
 use adieu::testing::{MemoryStream, Network, memory, settle};
-use adieu::{Connection, Outcome, Server, Signal, State, Stream, Supervisor, Tcp};
-use futures_lite::{AsyncReadExt, AsyncWriteExt, stream};
+use adieu::{
+    Connection, Listener, Outcome, Server, Signal, State, Stream, Supervisor, Tcp, TcpListener,
+};
+use futures_lite::{AsyncReadExt, AsyncWriteExt, future, stream};
 use smol::LocalExecutor;
 
 use crate::bench::Bench;
@@ -191,4 +194,24 @@ fn a_client_that_only_connects_over_tcp_is_let_go_at_once() {
     let (end, report) = smol::block_on(futures_lite::future::zip(client, run));
     assert_eq!(end.expect("it is closed in good order"), 0);
     assert!(report.is_graceful());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn while_a_listener_closes_newcomers_are_kept_away_and_its_queue_is_served() {
+    let mut listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr();
+    let _queued = StdStream::connect(address).expect("it listens");
+    assert!(!listener.stop_handshakes().is_zero());
+    // Its SYN is dropped, and would be sent again after a second.
+    let late = StdStream::connect_timeout(&address, Duration::from_millis(50));
+    assert_eq!(late.expect_err("it closes").kind(), io::ErrorKind::TimedOut);
+    future::block_on(async {
+        let mut accept = async || {
+            let accepted = std::future::poll_fn(|cx| listener.poll_accept(cx));
+            future::poll_once(accepted).await.map(|accepted| accepted.is_ok())
+        };
+        assert_eq!(accept().await, Some(true));
+        assert_eq!(accept().await, None);
+    });
 }

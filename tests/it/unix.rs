@@ -203,3 +203,23 @@ fn curl_gets_an_answer_over_a_unix_socket() {
     assert_eq!(body, "hello");
     assert!(report.is_graceful());
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn while_a_listener_closes_newcomers_are_refused_and_its_queue_is_served() {
+    let directory = Directory::new("closing");
+    let (path, address) = directory.socket();
+    let mut listener = SocketListener::bind(&address).expect("it is free");
+    let _queued = StdStream::connect(&path).expect("it listens");
+    assert!(listener.stop_handshakes().is_zero());
+    let late = StdStream::connect(&path).expect_err("it closes");
+    assert_eq!(late.kind(), io::ErrorKind::ConnectionRefused);
+    future::block_on(async {
+        let mut accept = async || {
+            let accepted = std::future::poll_fn(|cx| listener.poll_accept(cx));
+            future::poll_once(accepted).await.map(|accepted| accepted.is_ok())
+        };
+        assert_eq!(accept().await, Some(true));
+        assert_eq!(accept().await, None);
+    });
+}
