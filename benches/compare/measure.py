@@ -349,39 +349,8 @@ def was_lost(client: Client, number: int) -> bool:
             return True
 
 
-def lost_when_connecting(figures: Figures, name: str, program: Program, clients: int = 24) -> None:
-    """Clients in a tight loop of connect, ask, close, until one is refused or is accepted and gets no answer."""
-    gone = []
-
-    def visit(number: int) -> None:
-        while True:
-            try:
-                client = shutdown.client_of(server, number)
-            except OSError:
-                return
-            if was_lost_asking(client, number):
-                gone.append(number)
-                return
-
-    with serve(program) as server:
-        threads = [threading.Thread(target=visit, args=(number,)) for number in range(clients)]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.3)
-        server.signal(SIGTERM)
-        server.exit()
-        for thread in threads:
-            thread.join()
-    figures.add("lost_connect", name, len(gone) / clients * 100)
-
-
-def was_lost_asking(client: Client, number: int) -> bool:
-    try:
-        client.ask()
-    except OSError:
-        client.close()
-        return True
-    return was_lost(client, number)
+def lost_when_connecting(figures: Figures, name: str, program: Program) -> None:
+    figures.add("lost_connect", name, shutdown.lost_while_connecting(program) / shutdown.CONNECTING * 100)
 
 
 def http_servers(programs: Programs) -> Programs:

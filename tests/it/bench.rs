@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adieu::testing::{ManualClock, settle};
-use adieu::{Report, Signal, Supervisor};
+use adieu::{Listener, Report, Signal, Supervisor};
 use async_channel::{Sender, unbounded};
 use futures_lite::future;
 use smol::{LocalExecutor, Task};
@@ -40,4 +40,10 @@ impl Bench {
         assert!(self.run.is_finished(), "the run is not over");
         future::block_on(self.run)
     }
+}
+
+/// Whether a connection waits in the listener's accept queue; it is taken out.
+pub fn accepts(listener: &mut impl Listener) -> bool {
+    let accepted = std::future::poll_fn(|cx| listener.poll_accept(cx));
+    future::block_on(future::poll_once(accepted)).is_some_and(|accepted| accepted.is_ok())
 }

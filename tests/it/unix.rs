@@ -10,7 +10,7 @@ use std::process::Command;
 use adieu::{Connection, Error, Listener, Peer, SocketListener, SocketStream, Supervisor, Tcp};
 use futures_lite::{AsyncWriteExt, future, stream};
 
-use crate::clients;
+use crate::{bench, clients};
 
 /// A directory that is removed at the end.
 struct Directory(PathBuf);
@@ -214,12 +214,6 @@ fn while_a_listener_closes_newcomers_are_refused_and_its_queue_is_served() {
     assert!(listener.stop_handshakes().is_zero());
     let late = StdStream::connect(&path).expect_err("it closes");
     assert_eq!(late.kind(), io::ErrorKind::ConnectionRefused);
-    future::block_on(async {
-        let mut accept = async || {
-            let accepted = std::future::poll_fn(|cx| listener.poll_accept(cx));
-            future::poll_once(accepted).await.map(|accepted| accepted.is_ok())
-        };
-        assert_eq!(accept().await, Some(true));
-        assert_eq!(accept().await, None);
-    });
+    assert!(bench::accepts(&mut listener));
+    assert!(!bench::accepts(&mut listener), "the queue is empty");
 }
