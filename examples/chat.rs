@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         };
         let server = Tcp::bind(&address, chat)?;
         log::info!("chat listening on {}", server.listener().address());
-        Ok(Supervisor::new().service("chat", server).run(signals).await)
+        Ok(Supervisor::new().service("chat", server).run(signals).await?)
     })
 }
 

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         let signals = adieu::signals()?;
         let server = Tcp::bind(&address, echo)?;
         log::info!("echo listening on {}", server.listener().address());
-        Ok(Supervisor::new().service("echo", server).run(signals).await)
+        Ok(Supervisor::new().service("echo", server).run(signals).await?)
     })
 }
 

@@ -19,6 +19,6 @@ fn main() -> ExitCode {
                 Http::bind("127.0.0.1:8081", |_: Request| async { Ok("up\n".into()) })?,
             )
             .grace(Duration::from_secs(10));
-        Ok(supervisor.run(adieu::signals()?).await)
+        Ok(supervisor.run(adieu::signals()?).await?)
     })
 }

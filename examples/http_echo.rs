@@ -76,6 +76,6 @@ fn main() -> ExitCode {
         // It streams, so a large body costs nothing.
         let limits = Limits { body_size: u64::MAX, ..Limits::default() };
         let server = Server::new(listener, Http::new(echo).limits(limits));
-        Ok(Supervisor::new().service("echo", server).run(adieu::signals()?).await)
+        Ok(Supervisor::new().service("echo", server).run(adieu::signals()?).await?)
     })
 }

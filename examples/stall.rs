@@ -31,6 +31,6 @@ fn main() -> ExitCode {
         eprintln!("stall listening on {}", listener.local_addr());
         let server = adieu::Server::new(listener, Http::new(stall));
         let supervisor = Supervisor::new().grace(Duration::from_secs(1)).service("stall", server);
-        Ok(supervisor.run(signals).await)
+        Ok(supervisor.run(signals).await?)
     })
 }

@@ -24,6 +24,6 @@ fn main() -> ExitCode {
     let address = listen.unwrap_or("127.0.0.1:8080");
     adieu::exit(async {
         let supervisor = Supervisor::new().service("stream", Http::bind(address, long)?);
-        Ok(supervisor.run(adieu::signals()?).await)
+        Ok(supervisor.run(adieu::signals()?).await?)
     })
 }

@@ -18,13 +18,17 @@ fn main() -> ExitCode {
     env_logger::Builder::new().filter_level(log::LevelFilter::Info).init();
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let codes = ExitCodes { cut_off: 74, aborted: Some(75), ..ExitCodes::default() };
-    adieu::exit_with(codes, async {
-        let signals = adieu::signals()?.second_signal_aborts(false).exit_codes(codes);
+    adieu::exit(async {
+        let signals = adieu::signals()?;
         let server = Http::bind(&address, never)?;
         if let Some(address) = server.listener().local_addr() {
             log::info!("listening on {address}");
         }
-        let supervisor = Supervisor::new().service("web", server);
-        Ok(supervisor.grace(Duration::from_secs(1)).run(signals).await)
+        let supervisor = Supervisor::new()
+            .service("web", server)
+            .grace(Duration::from_secs(1))
+            .second_signal_aborts(false)
+            .exit_codes(codes);
+        Ok(supervisor.run(signals).await?)
     })
 }

@@ -52,6 +52,6 @@ fn main() -> ExitCode {
             .service("tcp", tcp)
             .service("ticker", ticker)
             .grace(Duration::from_secs(10));
-        Ok(supervisor.run(signals).await)
+        Ok(supervisor.run(signals).await?)
     })
 }

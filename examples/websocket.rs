@@ -74,6 +74,6 @@ fn main() -> ExitCode {
         let signals = adieu::signals()?;
         let server = Http::bind(&address, handler)?;
         log::info!("websocket listening on {}", server.listener().address());
-        Ok(Supervisor::new().service("websocket", server).run(signals).await)
+        Ok(Supervisor::new().service("websocket", server).run(signals).await?)
     })
 }

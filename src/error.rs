@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
-use crate::exit::ExitCodes;
+use crate::words::Seconds;
 
 /// An error of a service, of whatever type the service has.
 pub type BoxError = Box<dyn std::error::Error>;
@@ -39,6 +40,17 @@ pub enum Error {
     },
     /// The signal handlers could not be installed.
     Signals(io::Error),
+    /// A service was added under an empty name.
+    NoName,
+    /// Two services were added under this name.
+    SameName(String),
+    /// The stages reserve more time than the grace period has.
+    Reserve {
+        /// What all of them reserve together.
+        reserved: Duration,
+        /// The grace period.
+        grace: Duration,
+    },
 }
 
 impl Error {
@@ -48,12 +60,6 @@ impl Error {
             *service = Some(name.to_owned());
         }
         self
-    }
-
-    /// The exit status for it: 2, bad usage, for an address that makes no sense, else 1. For other
-    /// codes see [`ExitCodes::of_error`].
-    pub fn exit_status(&self) -> u8 {
-        ExitCodes::default().of_error(self)
     }
 }
 
@@ -75,6 +81,12 @@ impl fmt::Display for Error {
                 write!(f, "cannot use the socket {name:?} that was handed over: {source}")
             }
             Error::Signals(source) => write!(f, "cannot install the signal handlers: {source}"),
+            Error::NoName => f.write_str("a service has no name"),
+            Error::SameName(name) => write!(f, "there are two services named {name:?}"),
+            Error::Reserve { reserved, grace } => {
+                let (reserved, grace) = (Seconds(*reserved), Seconds(*grace));
+                write!(f, "the stages reserve {reserved}, and the grace period is {grace}")
+            }
         }
     }
 }
@@ -86,6 +98,7 @@ impl std::error::Error for Error {
             | Error::Bind { source, .. }
             | Error::HandedOver { source, .. }
             | Error::Signals(source) => Some(source),
+            Error::NoName | Error::SameName(_) | Error::Reserve { .. } => None,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Tasks that live and die together on the supervisor's one executor.
 //!
-//! A group is counted, never polled: each [`Member`] holds a clone of a channel's only
-//! sender, and the [`Group`] waits for the channel to run out of senders. Ending is the
-//! executor's part: when the supervisor drops it, every task left in every group is dropped
-//! with it, synchronously. (One flat executor and not one per service: DESIGN.md tells why.)
+//! A group is counted, never polled: each [`Member`] and each task that one has spawned is an owner
+//! of the same [`Tasks`], which hold a channel's only sender. When the last owner is gone the channel
+//! closes, and [`Group::ended`] returns. To end a group before its time, [`Group::cut_off`] drops the
+//! tasks that are left.
 
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -13,17 +14,34 @@ use std::task::{Context, Poll};
 
 use async_channel::{Receiver, Sender};
 use pin_project_lite::pin_project;
-use smol::LocalExecutor;
+use slab::Slab;
+use smol::{LocalExecutor, Task};
 
 /// Makes an empty group on `executor`, and its first member.
 pub(crate) fn group(executor: &Rc<LocalExecutor<'static>>) -> (Group, Member) {
     let (alive, ended) = async_channel::bounded(1);
-    let executor = Rc::downgrade(executor);
-    (Group { ended }, Member { executor, alive })
+    let tasks = Rc::new(Tasks {
+        executor: Rc::downgrade(executor),
+        running: RefCell::default(),
+        cut_off: Cell::new(false),
+        _alive: alive,
+    });
+    (Group { tasks: Rc::downgrade(&tasks), ended }, Member(tasks))
+}
+
+/// The tasks of a group. Owned by its members and by the tasks themselves.
+struct Tasks {
+    // Weak, or a task that holds a member would keep the executor that owns the task.
+    executor: Weak<LocalExecutor<'static>>,
+    /// A handle of each task that is not done. Dropping a handle drops its task.
+    running: RefCell<Slab<Task<()>>>,
+    cut_off: Cell<bool>,
+    _alive: Sender<Infallible>,
 }
 
 /// The waiting side of a group.
 pub(crate) struct Group {
+    tasks: Weak<Tasks>,
     ended: Receiver<Infallible>,
 }
 
@@ -32,32 +50,56 @@ impl Group {
     ///
     /// Await it outside of the group: a member that waits for its own group waits for ever.
     pub(crate) async fn ended(&self) {
-        let Err(_no_sender_left) = self.ended.recv().await;
+        let Err(_no_owner_left) = self.ended.recv().await;
     }
 
     /// Whether the group has no members left.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.is_closed()
     }
+
+    /// Drops every task of the group, and those that are still to be spawned. The executor does so
+    /// in its next turn, so that destructors run outside of whoever calls this.
+    pub(crate) fn cut_off(&self) {
+        if let Some(tasks) = self.tasks.upgrade() {
+            tasks.cut_off.set(true);
+            drop(tasks.running.take());
+        }
+    }
 }
 
 /// Membership in a group: while it, or a task it has spawned, is there, the group goes on.
 #[derive(Clone)]
-pub(crate) struct Member {
-    // Weak, or a task that holds a member would keep the executor that owns the task.
-    executor: Weak<LocalExecutor<'static>>,
-    alive: Sender<Infallible>,
-}
+pub(crate) struct Member(Rc<Tasks>);
 
 impl Member {
     /// Spawns a task into the group. It counts from now, not from its first poll.
     ///
-    /// Once the supervisor's run is over there is no executor, and `task` is dropped unpolled.
+    /// Once the group is cut off, or the supervisor's run is over, `task` is dropped unpolled.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        let Some(executor) = self.executor.upgrade() else {
+        let executor = self.0.executor.upgrade().filter(|_| !self.0.cut_off.get());
+        let Some(executor) = executor else {
             return;
         };
-        executor.spawn(Counted { task, _alive: self.alive.clone() }).detach();
+        let mut running = self.0.running.borrow_mut();
+        let place = running.vacant_entry();
+        let (tasks, key) = (self.0.clone(), place.key());
+        place.insert(executor.spawn(Counted { task, _place: Place { tasks, key } }));
+    }
+}
+
+/// A task's place among the others. It is given up when the task is done or dropped.
+struct Place {
+    tasks: Rc<Tasks>,
+    key: usize,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Not there any more if the group was cut off.
+        if let Some(task) = self.tasks.running.borrow_mut().try_remove(self.key) {
+            task.detach();
+        }
     }
 }
 
@@ -66,7 +108,7 @@ pin_project! {
     struct Counted<F> {
         #[pin]
         task: F,
-        _alive: Sender<Infallible>,
+        _place: Place,
     }
 }
 
@@ -75,5 +117,46 @@ impl<F: Future<Output = ()>> Future for Counted<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.project().task.poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settle(executor: &LocalExecutor<'_>) {
+        while executor.try_tick() {}
+    }
+
+    #[test]
+    fn a_group_ends_when_its_last_task_does_and_cutting_it_off_drops_the_others() {
+        let executor = Rc::new(LocalExecutor::new());
+        let (group, member) = group(&executor);
+        let (dropped, inner) = (Rc::new(()), member.clone());
+        let held = dropped.clone();
+        member.spawn(async move {
+            let _held = held;
+            inner.spawn(async {});
+            std::future::pending().await
+        });
+        drop(member);
+        settle(&executor);
+        assert!(!group.has_ended());
+        group.cut_off();
+        settle(&executor);
+        assert!(group.has_ended());
+        assert_eq!(Rc::strong_count(&dropped), 1);
+    }
+
+    #[test]
+    fn a_task_that_ends_gives_its_place_to_the_next() {
+        let executor = Rc::new(LocalExecutor::new());
+        let (_group, member) = group(&executor);
+        for _ in 0..3 {
+            member.spawn(async {});
+            settle(&executor);
+        }
+        assert_eq!(member.0.running.borrow().capacity(), 4, "the smallest that a slab has");
+        assert!(member.0.running.borrow().is_empty());
     }
 }

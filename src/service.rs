@@ -24,14 +24,14 @@ use crate::status::Status;
 ///     }
 ///     Ok(())
 /// }
-/// # adieu::Supervisor::new().service("ticker", ticker);
+/// # let _ = adieu::Supervisor::new().service("ticker", ticker);
 /// ```
 pub trait Service: 'static {
     /// Serves until the work is done or [`Context::shutdown`] has begun.
     ///
     /// `Ok` ends this service alone; an error or a panic is a cause for all to shut down. What was
     /// spawned with [`Context::spawn`] still belongs to the service afterwards, and is awaited.
-    /// At the deadline the future is dropped wherever it is.
+    /// When its time is over the future is dropped wherever it is.
     fn serve(self, cx: Context) -> impl Future<Output = Result<(), BoxError>> + 'static;
 }
 
@@ -49,15 +49,28 @@ where
 /// What a service is handed: its name, the shutdown to watch, the time, and a place for its tasks.
 #[derive(Clone)]
 pub struct Context {
-    pub(crate) name: Rc<str>,
-    pub(crate) shutdown: Shutdown,
-    pub(crate) clock: Rc<dyn Clock>,
-    pub(crate) status: Status,
-    pub(crate) register: Rc<Register>,
-    pub(crate) member: Member,
+    name: Rc<str>,
+    stage: usize,
+    shutdown: Shutdown,
+    clock: Rc<dyn Clock>,
+    status: Status,
+    register: Rc<Register>,
+    member: Member,
 }
 
 impl Context {
+    pub(crate) fn new(
+        name: Rc<str>,
+        stage: usize,
+        shutdown: Shutdown,
+        clock: Rc<dyn Clock>,
+        status: Status,
+        register: Rc<Register>,
+        member: Member,
+    ) -> Context {
+        Context { name, stage, shutdown, clock, status, register, member }
+    }
+
     /// The name under which the service was added.
     pub fn name(&self) -> &str {
         &self.name
@@ -68,14 +81,16 @@ impl Context {
         &self.shutdown
     }
 
-    /// The instant at which whatever is left will be cut off; `None` before there is a cause to stop.
+    /// The instant at which whatever is left of this service will be cut off; `None` before there is
+    /// a cause to stop. It is earlier than the [run's deadline](Status::deadline) if later stages
+    /// have [reserved](crate::Supervisor::reserve) time.
     pub fn deadline(&self) -> Option<Instant> {
-        self.status.deadline()
+        self.status.until(self.stage)
     }
 
     /// The time left until the [`deadline`](Context::deadline).
     pub fn time_left(&self) -> Option<Duration> {
-        self.status.time_left()
+        Some(self.deadline()?.saturating_duration_since(self.clock.now()))
     }
 
     /// The run that the service belongs to, to be looked at.
@@ -88,7 +103,7 @@ impl Context {
         &*self.clock
     }
 
-    /// Sleeps for `duration` by the supervisor's clock.
+    /// Sleeps for `duration` by the supervisor's clock. Cancel-safe.
     pub async fn sleep(&self, duration: Duration) {
         if let Some(at) = self.clock.now().checked_add(duration) {
             self.clock.sleep_until(at).await;
@@ -103,5 +118,18 @@ impl Context {
     /// panic hook; to make it a failure of the service, hand it back through a channel.
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.member.spawn(task);
+    }
+
+    /// Sleeps for the sake of a peer that has nothing in flight: for `duration`, but not past the
+    /// deadline, and not when the run is told to wait for nobody. Cancel-safe.
+    pub(crate) async fn sleep_in_time(&self, duration: Duration) {
+        let duration = self.time_left().map_or(duration, |left| duration.min(left));
+        if !duration.is_zero() {
+            self.status.rushed().race(self.sleep(duration)).await;
+        }
+    }
+
+    pub(crate) fn register(&self) -> &Register {
+        &self.register
     }
 }

@@ -4,10 +4,48 @@
 //! all of them. So nothing is ever sent, and [`Trigger::shut_down`] closes.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use futures_lite::future;
+
+/// The default grace period: the time from the cause to the deadline.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// How far a run, or one of its services, has come. Phases only ever go forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// The services are being started.
+    Starting,
+    /// No cause to stop has come.
+    Serving,
+    /// Still accepting, but not ready: answers ask clients to go elsewhere.
+    LameDuck,
+    /// Listeners and idle connections are closed; work in flight may finish.
+    Draining,
+    /// All is over.
+    Ended,
+}
+
+impl Phase {
+    /// All of them, in order.
+    pub const ALL: [Phase; 5] =
+        [Phase::Starting, Phase::Serving, Phase::LameDuck, Phase::Draining, Phase::Ended];
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Starting => "starting",
+            Phase::Serving => "serving",
+            Phase::LameDuck => "lame duck",
+            Phase::Draining => "draining",
+            Phase::Ended => "ended",
+        })
+    }
+}
 
 /// Makes a trigger and the shutdown it begins.
 ///

@@ -4,38 +4,14 @@
 //! [`Context::status`](crate::Context::status): a readiness probe, an admin page, a notifier.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::fmt;
+use std::future::Future;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
-use crate::connection::State;
-use crate::counts::Counts;
-use crate::group::Group;
-use crate::register::Register;
-use crate::report::{Cause, Outcome, ServiceReport, Straggler};
-use crate::shutdown::Shutdown;
-
-/// How far a run has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// No cause to stop has come up.
-    Serving,
-    /// Still accepting, but not ready: clients should go elsewhere, and answers say `Connection: close`.
-    LameDuck,
-    /// Listeners and idle connections are closed; work in flight may finish.
-    Draining,
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Phase::Serving => "serving",
-            Phase::LameDuck => "lame duck",
-            Phase::Draining => "draining",
-        })
-    }
-}
+use crate::report::{Cause, Ending, Straggler};
+use crate::shutdown::{Phase, Shutdown, Trigger, shutdown};
+use crate::stage::{ServiceStatus, Slot, Stage};
 
 /// A view of the run that a service belongs to. Clones look at the same run.
 #[derive(Clone)]
@@ -45,31 +21,57 @@ struct View {
     clock: Rc<dyn Clock>,
     began: Instant,
     phase: Cell<Phase>,
-    cause: RefCell<Option<Cause>>,
-    deadline: Cell<Option<Instant>>,
-    grace: Cell<Option<Duration>>,
+    ending: OnceCell<Ending>,
+    leave: Trigger,
     leaving: Shutdown,
-    slots: OnceCell<Vec<Slot>>,
+    /// Begins when nobody may be waited for any more.
+    rush: (Trigger, Shutdown),
+    /// One for each change: it shuts down when the change comes.
+    change: RefCell<(Trigger, Shutdown)>,
+    stages: OnceCell<Vec<Stage>>,
+    /// The part of the grace period that is kept for each stage.
+    reserves: Vec<Duration>,
 }
 
 impl Status {
-    pub(crate) fn new(clock: Rc<dyn Clock>, leaving: Shutdown) -> Status {
+    pub(crate) fn new(clock: Rc<dyn Clock>, reserves: Vec<Duration>) -> Status {
         let began = clock.now();
+        let (leave, leaving) = shutdown();
         Status(Rc::new(View {
             clock,
             began,
-            phase: Cell::new(Phase::Serving),
-            cause: RefCell::new(None),
-            deadline: Cell::new(None),
-            grace: Cell::new(None),
+            phase: Cell::new(Phase::Starting),
+            ending: OnceCell::new(),
+            leave,
             leaving,
-            slots: OnceCell::new(),
+            rush: shutdown(),
+            change: RefCell::new(shutdown()),
+            stages: OnceCell::new(),
+            reserves,
         }))
     }
 
     /// How far the run has come.
     pub fn phase(&self) -> Phase {
         self.0.phase.get()
+    }
+
+    /// Waits for the next change of the [phase](Status::phase), or of whether the run
+    /// [is ready](Status::is_ready). It counts from this call on, and not from the first poll, so
+    /// nothing is missed between a look and the wait. Cancel-safe.
+    ///
+    /// ```
+    /// # async fn watch(status: adieu::Status) {
+    /// loop {
+    ///     let changed = status.changed();
+    ///     println!("{}", status.phase());
+    ///     changed.await;
+    /// }
+    /// # }
+    /// ```
+    pub fn changed(&self) -> impl Future<Output = ()> + 'static {
+        let change = self.0.change.borrow().1.clone();
+        async move { change.begun().await }
     }
 
     /// Whether new work should be sent here: until the first cause to stop.
@@ -85,12 +87,12 @@ impl Status {
 
     /// Why the run is coming to its end; `None` before it is.
     pub fn cause(&self) -> Option<Cause> {
-        self.0.cause.borrow().clone()
+        Some(self.0.ending.get()?.cause().clone())
     }
 
     /// The instant at which whatever is left will be cut off; `None` before there is a cause to stop.
     pub fn deadline(&self) -> Option<Instant> {
-        self.0.deadline.get()
+        self.0.ending.get()?.deadline()
     }
 
     /// The time left until the [`deadline`](Status::deadline).
@@ -98,9 +100,9 @@ impl Status {
         Some(self.deadline()?.saturating_duration_since(self.0.clock.now()))
     }
 
-    /// All the time there was from the cause to the deadline.
+    /// All the time there is from the cause to the deadline; `None` before there is a cause.
     pub fn grace(&self) -> Option<Duration> {
-        self.0.grace.get()
+        self.0.ending.get()?.grace()
     }
 
     /// How long ago the run began.
@@ -110,7 +112,7 @@ impl Status {
 
     /// Every service as it is now, in the order in which they were added.
     pub fn services(&self) -> Vec<ServiceStatus> {
-        self.slots().iter().map(Slot::status).collect()
+        self.slots().map(Slot::status).collect()
     }
 
     /// Whom the drain waits for: `most` of them by name, and how many more there are. Nobody
@@ -118,128 +120,59 @@ impl Status {
     pub fn stragglers(&self, most: usize) -> (Vec<Straggler>, usize) {
         let mut named = Vec::new();
         let mut more = 0;
-        for slot in self.slots().iter().filter(|slot| slot.is_waited_for()) {
+        for slot in self.slots().filter(|slot| slot.is_waited_for()) {
             more += slot.name_stragglers(&mut named, most);
         }
         (named, more)
     }
 
-    pub(crate) fn slots(&self) -> &[Slot] {
-        self.0.slots.get().map_or(&[], Vec::as_slice)
+    pub(crate) fn stages(&self) -> &[Stage] {
+        self.0.stages.get().map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn set_slots(&self, slots: Vec<Slot>) {
-        // Once, at the start.
-        let _ = self.0.slots.set(slots);
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.stages().iter().flat_map(Stage::services)
     }
 
-    pub(crate) fn set_phase(&self, phase: Phase) {
-        self.0.phase.set(phase);
+    /// To be called once, at the start.
+    pub(crate) fn set_stages(&self, stages: Vec<Stage>) {
+        let _ = self.0.stages.set(stages);
     }
 
-    /// Notes why and when the run began to end, and returns the deadline, if there can be one.
-    pub(crate) fn set_cause(
-        &self,
-        cause: &Cause,
-        began: Instant,
-        grace: Duration,
-    ) -> Option<Instant> {
-        let deadline = began.checked_add(grace);
-        *self.0.cause.borrow_mut() = Some(cause.clone());
-        self.0.deadline.set(deadline);
-        self.0.grace.set(deadline.is_some().then_some(grace));
-        deadline
-    }
-}
-
-/// One service as it is at one instant.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ServiceStatus {
-    /// Its name.
-    pub name: String,
-    /// Whether it is told to stop only after the others have ended.
-    pub is_admin: bool,
-    /// Whether it has returned and all of its connections are closed.
-    pub has_ended: bool,
-    /// What it has done so far.
-    pub counts: Counts,
-    /// Its open connections: each state with how many are in it.
-    pub open: [(State, usize); State::ALL.len()],
-}
-
-/// One service while it runs.
-pub(crate) struct Slot {
-    pub(crate) name: Rc<str>,
-    pub(crate) is_admin: bool,
-    pub(crate) register: Rc<Register>,
-    pub(crate) outcome: Rc<RefCell<Option<Outcome>>>,
-    pub(crate) group: Group,
-}
-
-impl Slot {
-    /// The service has returned, and its connections and tasks are gone.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.group.has_ended()
+    /// The instant at which a stage is cut off: the deadline, less what is reserved for the stages
+    /// behind it. `None` before there is a cause.
+    pub(crate) fn until(&self, stage: usize) -> Option<Instant> {
+        let behind = self.0.reserves.get(stage + 1..).unwrap_or_default();
+        self.0.ending.get()?.until(behind.iter().sum())
     }
 
-    /// It has been told to stop, and has not.
-    pub(crate) fn is_waited_for(&self) -> bool {
-        self.register.draining() && !self.has_ended()
+    /// Ends all waits for peers that have nothing in flight.
+    pub(crate) fn rush(&self) {
+        self.0.rush.0.shut_down();
     }
 
-    /// What it is waited for, in numbers.
-    pub(crate) fn waits_for(&self) -> String {
-        let in_flight = self.register.in_flight();
-        match self.register.len() - in_flight {
-            0 if in_flight == 0 => "still running".to_owned(),
-            0 => format!("{in_flight} in flight"),
-            closing => format!("{in_flight} in flight, {closing} closing"),
+    /// Begins when such waits end, whatever time is left.
+    pub(crate) fn rushed(&self) -> &Shutdown {
+        &self.0.rush.1
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        if self.0.phase.replace(phase) != phase {
+            self.tell_of_change();
         }
     }
 
-    fn status(&self) -> ServiceStatus {
-        ServiceStatus {
-            name: self.name.to_string(),
-            is_admin: self.is_admin,
-            has_ended: self.has_ended(),
-            counts: self.register.counts(),
-            open: self.register.open_by_state(),
-        }
+    fn tell_of_change(&self) {
+        let (change, _) = self.0.change.replace(shutdown());
+        change.shut_down();
     }
 
-    /// The service itself, unless all that is left of it are its connections.
-    fn itself(&self) -> Option<Straggler> {
-        let returned = self.outcome.borrow().is_some();
-        let runs = !returned || (self.register.len() == 0 && !self.has_ended());
-        runs.then(|| Straggler { service: self.name.to_string(), connection: None })
-    }
-
-    /// Adds what is left of the service, up to a length of `most`. Returns how many more there are.
-    fn name_stragglers(&self, named: &mut Vec<Straggler>, most: usize) -> usize {
-        let before = named.len();
-        let itself = self.itself();
-        let all = usize::from(itself.is_some()) + self.register.len();
-        named.extend(itself.into_iter().take(most.saturating_sub(before)));
-        let room = most.saturating_sub(named.len());
-        named.extend(self.register.snapshots(room).into_iter().map(|connection| Straggler {
-            service: self.name.to_string(),
-            connection: Some(connection),
-        }));
-        all - (named.len() - before)
-    }
-
-    /// How it has ended, at the end of the run; adds whoever is left of it to `stragglers`.
-    pub(crate) fn report(&self, stragglers: &mut Vec<Straggler>) -> ServiceReport {
-        // An admin service that was not told to stop cannot be late.
-        if !self.has_ended() && (!self.is_admin || self.register.draining()) {
-            self.name_stragglers(stragglers, usize::MAX);
-        }
-        let outcome = match self.outcome.borrow_mut().take() {
-            Some(Outcome::Finished) | None if !self.has_ended() => Outcome::CutOff,
-            outcome => outcome.unwrap_or(Outcome::CutOff),
-        };
-        self.register.cut_off();
-        ServiceReport { name: self.name.to_string(), outcome, counts: self.register.counts() }
+    /// Notes that the run has begun to end: from now on it is not ready. To be called once.
+    pub(crate) fn begin_ending(&self, ending: Ending) -> &Ending {
+        let ending = self.0.ending.get_or_init(|| ending);
+        self.slots().for_each(|slot| slot.register().note_cause());
+        self.0.leave.shut_down();
+        self.tell_of_change();
+        ending
     }
 }

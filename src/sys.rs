@@ -9,8 +9,8 @@ use std::os::fd::AsRawFd;
 ///
 /// The action runs inside the signal handler, between any two instructions of the program. It must
 /// keep to async-signal-safe functions (signal-safety(7)): no locks, no allocation, no panic.
-/// `handler.rs` is the only caller, and its actions look at a few atomics and call clock_gettime,
-/// setitimer, poll, write and _exit.
+/// `process/watchdog.rs` is the only caller, and its actions look at a few atomics and call
+/// clock_gettime, setitimer, poll, write and _exit.
 #[allow(unsafe_code)]
 pub(crate) fn on_signal(signal: i32, action: impl Fn() + Send + Sync + 'static) -> io::Result<()> {
     // SAFETY: see above; each of those calls is async-signal-safe, or a bare system call.
@@ -29,6 +29,35 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
         action.assume_init()
     };
     action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Has the calling thread, and those it starts from now on, take these signals even if the process
+/// was started with them blocked.
+#[allow(unsafe_code)]
+pub(crate) fn unblock(signals: impl Iterator<Item = i32>) -> io::Result<()> {
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: `set` is initialized by sigemptyset before it is used, and outlives the calls. The old
+    // mask is not asked for.
+    let result = unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        signals.for_each(|signal| {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        });
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut())
+    };
+    match result {
+        0 => Ok(()),
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
+}
+
+/// Nanoseconds of the monotonic clock, never 0. On POSIX's list of what a signal handler may call.
+#[allow(unsafe_code)]
+pub(crate) fn monotonic() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is writable and outlives the call, which cannot fail for this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    (now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64).max(1)
 }
 
 /// Ends the process without destructors or exit handlers: they must not run in the middle of

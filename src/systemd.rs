@@ -11,7 +11,9 @@ use sd_notify::NotifyState;
 use crate::error::{BoxError, Error};
 use crate::net::{SocketListener, TcpListener, UnixListener};
 use crate::service::{Context, Service};
-use crate::status::{Phase, Status};
+use crate::shutdown::Phase;
+use crate::status::Status;
+use crate::words::LOG;
 
 /// How often the state is told, if it has changed.
 const BEAT: Duration = Duration::from_secs(1);
@@ -19,7 +21,8 @@ const BEAT: Duration = Duration::from_secs(1);
 /// What the drain may take beyond the grace period: the watchdog's second, and one to end.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// A service that reports to systemd. Add it with [`Supervisor::admin`](crate::Supervisor::admin).
+/// A service that reports to systemd. Add it to the last [stage](crate::Supervisor::next_stage), so that
+/// it reports to the end.
 ///
 /// It says `READY=1` when the run begins, which is after everything is bound; `STATUS=` with
 /// counts, once a second at most; `WATCHDOG=1` twice within `WatchdogSec=`, from the executor, so
@@ -69,6 +72,10 @@ fn take(handed: &mut ListenFd, number: usize) -> std::io::Result<SocketListener>
 impl Service for Notifier {
     async fn serve(self, cx: Context) -> Result<(), BoxError> {
         let status = cx.status();
+        let started = status.changed();
+        if status.phase() == Phase::Starting {
+            started.await;
+        }
         let beat = self.watchdog.map_or(BEAT, |watchdog| BEAT.min(watchdog / 2));
         let mut told = String::new();
         let mut changes = vec![NotifyState::Ready];
@@ -104,7 +111,7 @@ fn tell(changes: &[NotifyState<'_>]) {
     }
     if let Err(error) = sd_notify::notify(changes) {
         // Whoever does not listen misses nothing but this.
-        debug!("cannot notify systemd: {error}");
+        debug!(target: LOG, "cannot notify systemd: {error}");
     }
 }
 
@@ -115,7 +122,7 @@ fn extend(status: &Status) -> NotifyState<'static> {
 
 fn words(status: &Status) -> String {
     let services = status.services();
-    let services = services.iter().filter(|service| !service.is_admin);
+    let services = services.iter().filter(|service| service.stage == 0);
     let (mut open, mut in_flight, mut requests) = (0, 0, 0);
     for service in services {
         for (state, count) in service.open {
@@ -126,7 +133,7 @@ fn words(status: &Status) -> String {
     }
     let phase = status.phase();
     let left = match (phase, status.time_left()) {
-        (Phase::Serving, _) | (_, None) => String::new(),
+        (Phase::Starting | Phase::Serving, _) | (_, None) => String::new(),
         (_, Some(left)) => format!(", {} s left", left.as_secs()),
     };
     format!("{phase}{left}: {open} open, {in_flight} in flight, {requests} requests answered")

@@ -10,14 +10,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
-use crate::connection::{Connection, State};
 use crate::error::Error;
-use crate::linger::linger;
 use crate::net::{SocketListener, SocketStream, Stream};
-use crate::server::{Protocol, Server};
+use crate::register::State;
+use crate::server::{Connection, Protocol, Server, linger, poll_last_look};
 
 /// How much [`Connection::read`] reads at once, in bytes.
-const READ: usize = 8 * 1024;
+const READ_SIZE: usize = 8 * 1024;
 
 /// Bytes as they come, as a [`Protocol`]: the handler is the protocol.
 ///
@@ -100,24 +99,16 @@ impl Connection {
             self.set_state(State::Idle, None);
         }
         let read = poll_fn(|cx| {
-            let over = self.draining();
-            if !over {
-                self.wake_on_news(cx);
-                ready!(stream.poll_readable(cx))?;
-            }
-            let mut buffer = [0; READ];
-            match Pin::new(&mut *stream).poll_read(cx, &mut buffer)? {
-                Poll::Ready(amount) => {
-                    bytes.extend_from_slice(&buffer[..amount]);
-                    self.count_received(amount);
-                    Poll::Ready(Ok(amount))
-                }
-                Poll::Pending if over => Poll::Ready(Ok(0)),
-                Poll::Pending => Poll::Pending,
-            }
+            poll_last_look(self, true, stream, cx, |stream, cx| {
+                let mut buffer = [0; READ_SIZE];
+                let amount = ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+                bytes.extend_from_slice(&buffer[..amount]);
+                self.count_received(amount);
+                Poll::Ready(Ok(amount))
+            })
         });
         let read = read.await;
         self.set_state(State::Upgraded, None);
-        read
+        Ok(read?.unwrap_or(0))
     }
 }

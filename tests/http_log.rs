@@ -10,12 +10,12 @@ use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::web::{Web, get, post_chunked};
 
-#[path = "it/answer.rs"]
+#[path = "it/reader.rs"]
 #[allow(dead_code)]
-mod answer;
-#[path = "it/bench.rs"]
+mod reader;
+#[path = "it/rig.rs"]
 #[allow(dead_code)]
-mod bench;
+mod rig;
 #[path = "it/web.rs"]
 #[allow(dead_code)]
 mod web;

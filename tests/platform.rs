@@ -80,6 +80,7 @@ fn the_second_signal_can_be_told_to_do_nothing_and_every_exit_code_can_be_set() 
         server.wait_for("asked");
         server.signal(libc::SIGTERM);
         server.wait_for("shutting down");
+        std::thread::sleep(child::NO_PAIR);
         (server, client)
     };
     let (server, _client) = start();
@@ -137,6 +138,7 @@ fn as_process_1_of_a_namespace_it_hears_signals_and_ends() {
         for (number, signal) in signals.iter().enumerate() {
             if number > 0 {
                 server.wait_for("shutting down");
+                std::thread::sleep(child::NO_PAIR);
             }
             let name = format!("-{signal}");
             assert!(

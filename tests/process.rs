@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::pipe::PipeFlags;
 
-use child::{GET, Server, adieu, answer, ask, example};
+use child::{GET, NO_PAIR, Server, adieu, answer, ask, example};
 
 #[test]
 fn the_first_signal_ends_in_a_graceful_bye_and_exit_0() {
@@ -93,6 +93,7 @@ fn a_second_signal_exits_128_plus_n() {
         let _client = ask(address, GET);
         server.signal(libc::SIGTERM);
         server.wait_for("shutting down");
+        std::thread::sleep(NO_PAIR);
         server.signal(signal);
         let (ended, said, _) = server.end();
         assert_eq!(ended, Some(code), "{said}");
@@ -114,7 +115,7 @@ fn blocked() -> (Server, TcpStream) {
 fn a_second_signal_works_while_a_handler_blocks_the_thread() {
     let (server, _client) = blocked();
     server.signal(libc::SIGTERM);
-    std::thread::sleep(Duration::from_millis(50));
+    std::thread::sleep(NO_PAIR);
     server.signal(libc::SIGTERM);
     let (code, said, took) = server.end();
     assert_eq!(code, Some(143), "{said}");
@@ -177,7 +178,7 @@ fn a_full_pipe_as_standard_error_cannot_keep_the_process_alive() {
 fn a_second_signal_works_while_a_log_line_blocks() {
     let (mut server, _reader) = muted();
     server.signal(libc::SIGINT);
-    std::thread::sleep(Duration::from_millis(50));
+    std::thread::sleep(NO_PAIR);
     server.signal(libc::SIGINT);
     assert_eq!(server.wait().code(), Some(130));
 }

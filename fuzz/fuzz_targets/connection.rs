@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| adieu_fuzz::harness::connection(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| adieu_fuzz::properties::connection(data));

@@ -1,8 +1,8 @@
-//! The harness of `tests/it`, for the targets.
+//! What `tests/it` checks, for the targets.
 
-#[path = "../../tests/it/answer.rs"]
-pub mod answer;
-#[path = "../../tests/it/bench.rs"]
-pub mod bench;
-#[path = "../../tests/it/harness.rs"]
-pub mod harness;
+#[path = "../../tests/it/properties.rs"]
+pub mod properties;
+#[path = "../../tests/it/reader.rs"]
+pub mod reader;
+#[path = "../../tests/it/rig.rs"]
+pub mod rig;

@@ -7,8 +7,10 @@ use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::process;
-use crate::counts::{Counts, Latency};
-use crate::status::{Phase, ServiceStatus, Status};
+use crate::register::{Counts, Latency};
+use crate::shutdown::Phase;
+use crate::stage::ServiceStatus;
+use crate::status::Status;
 
 pub(super) fn render(status: &Status, began: SystemTime) -> String {
     let mut text = Text(String::with_capacity(8 * 1024));
@@ -92,7 +94,7 @@ fn run(text: &mut Text, status: &Status) {
     text.family("adieu_ready", "gauge", "Whether new work should be sent here.");
     text.sample("adieu_ready", &[], u8::from(status.is_ready()));
     text.family("adieu_phase", "gauge", "How far the run has come: 1 for the phase it is in.");
-    for phase in [Phase::Serving, Phase::LameDuck, Phase::Draining] {
+    for phase in Phase::ALL {
         let is = u8::from(status.phase() == phase);
         text.sample("adieu_phase", &[("phase", &phase.to_string())], is);
     }

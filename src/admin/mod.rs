@@ -24,13 +24,13 @@ use crate::server::Server;
 use crate::service::{Context, Service};
 use crate::status::Status;
 
-/// A service that tells how the run is. Add it with [`Supervisor::admin`](crate::Supervisor::admin),
-/// so that it is there until the others have drained.
+/// A service that tells how the run is. Add it to the last [stage](crate::Supervisor::next_stage), so
+/// that it is there until the others have drained.
 ///
 /// ```no_run
 /// use adieu::{Admin, Supervisor};
 ///
-/// let supervisor = Supervisor::new().admin("admin", Admin::bind("127.0.0.1:9000")?);
+/// let supervisor = Supervisor::new().next_stage().service("admin", Admin::bind("127.0.0.1:9000")?);
 /// # Ok::<(), adieu::Error>(())
 /// ```
 #[derive(Debug)]

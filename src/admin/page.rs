@@ -4,8 +4,10 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::process;
-use crate::report::Seconds;
-use crate::status::{Phase, ServiceStatus, Status};
+use crate::shutdown::Phase;
+use crate::stage::ServiceStatus;
+use crate::status::Status;
+use crate::words::Seconds;
 
 /// How many stragglers are named.
 const NAMED: usize = 50;
@@ -20,7 +22,7 @@ pub(super) fn render(status: &Status) -> String {
 fn write(html: &mut String, status: &Status) -> fmt::Result {
     let phase = status.phase();
     // An end is worth watching closely.
-    let refresh = if phase == Phase::Serving { 5 } else { 1 };
+    let refresh = if phase <= Phase::Serving { 5 } else { 1 };
     write!(
         html,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -91,12 +93,13 @@ fn waiting(html: &mut String, status: &Status) -> fmt::Result {
 }
 
 fn card(html: &mut String, service: &ServiceStatus) -> fmt::Result {
-    let state = match (service.has_ended, service.is_admin) {
-        (true, _) => " <span>ended</span>",
-        (false, true) => " <span>closes last</span>",
-        (false, false) => "",
-    };
-    write!(html, "<section>\n<h2>{}{state}</h2>\n<dl class=\"states\">\n", Escaped(&service.name))?;
+    write!(html, "<section>\n<h2>{}", Escaped(&service.name))?;
+    match (service.phase, service.stage) {
+        (Phase::Ended, _) => html.push_str(" <span>ended</span>"),
+        (_, 0) => {}
+        (_, stage) => write!(html, " <span>stage {}</span>", stage + 1)?,
+    }
+    html.push_str("</h2>\n<dl class=\"states\">\n");
     for (state, count) in service.open {
         pair(html, state, count)?;
     }

@@ -21,9 +21,10 @@ use super::upgrade::hand_over;
 use super::upload::Upload;
 use super::wire::{WRITE, Waiting, Wire};
 use super::{Http, handling};
-use crate::connection::{Connection, State};
-use crate::linger::linger;
 use crate::net::Stream;
+use crate::register::State;
+use crate::server::Connection;
+use crate::server::linger;
 
 /// The log target of the access log; at level debug, so that nobody has it by accident.
 const ACCESS: &str = "adieu::access";

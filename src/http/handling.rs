@@ -19,7 +19,7 @@ use super::upload::{Upload, poll_upload};
 use super::wire::Wire;
 use super::{Exchange, answer};
 use crate::net::Stream;
-use crate::report::panic_message;
+use crate::words::panic_message;
 
 /// Has the engine decode the head, and attaches the body.
 ///

@@ -44,10 +44,9 @@ use std::time::Duration;
 pub use http_types;
 use http_types::{Request, Response};
 
-use crate::connection::Connection;
 use crate::error::Error;
 use crate::net::{Listener, Peer, SocketListener, Stream};
-use crate::server::{Protocol, Server};
+use crate::server::{Connection, Protocol, Server};
 use crate::service::Context;
 use crate::shutdown::Shutdown;
 

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::Http;
-use crate::connection::{Connection, State};
 use crate::net::Stream;
-use crate::newcomer;
+use crate::register::State;
+use crate::server::{Connection, first_byte_of_newcomer, poll_last_look};
 
 /// What is remembered from one request to the next.
 #[derive(Default)]
@@ -38,26 +38,18 @@ impl<S: Stream> Resting<S> {
 
     /// Waits for the first bytes of a request. Empty: there will be none.
     ///
-    /// Rule 5 of the drain: whether it is the drain or the idle limit that ends the wait, the last
-    /// thing done is one more read that does not block. A byte that is there is a request.
     pub(super) async fn first_bytes(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
+        let Resting { stream, connection, http, .. } = self;
         let read = poll_fn(|cx| {
-            let over = self.connection.draining() || self.connection.expired();
-            if !over {
-                self.connection.wake_on_news(cx);
-                ready!(self.stream.poll_readable(cx))?;
-            }
-            match self.http.poll_read(&mut self.stream, &self.connection, &mut bytes, cx) {
-                Poll::Pending if over => Poll::Ready(Ok(None)),
-                read => read.map_ok(Some),
-            }
+            poll_last_look(connection, true, stream, cx, |stream, cx| {
+                http.poll_read(stream, connection, &mut bytes, cx)
+            })
         });
-        if read.await?.is_none() && self.connection.state() == State::New {
-            let Resting { stream, connection, http, .. } = self;
+        if read.await?.is_none() && connection.state() == State::New {
             let read = poll_fn(|cx| http.poll_read(stream, connection, &mut bytes, cx));
             // In a box: few connections come to this.
-            Box::pin(newcomer::late(connection, read)).await.transpose()?;
+            Box::pin(first_byte_of_newcomer(connection, read)).await.transpose()?;
         }
         Ok(bytes)
     }

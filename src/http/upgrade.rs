@@ -10,8 +10,8 @@ use async_channel::Sender;
 use futures_lite::{AsyncRead, AsyncWrite};
 
 use super::wire::Wire;
-use crate::connection::State;
 use crate::net::Stream;
+use crate::register::State;
 
 /// Hands the stream to whoever waits at the other end of the response's upgrade, and waits
 /// until it is dropped there.

@@ -15,9 +15,10 @@ use futures_lite::AsyncRead;
 use super::Http;
 use super::head::Head;
 use super::resting::{Past, Resting};
-pub(super) use crate::connection::Waiting;
-use crate::connection::{Connection, State};
 use crate::net::Stream;
+use crate::register::State;
+pub(super) use crate::register::Waiting;
+use crate::server::Connection;
 
 /// How much is read at once, in bytes.
 pub(super) const READ: usize = 16 * 1024;

@@ -19,7 +19,7 @@ use pin_project_lite::pin_project;
 
 use super::Hyper;
 use super::drive::Talk;
-use crate::report::panic_message;
+use crate::words::panic_message;
 
 /// A request in flight: until it is dropped.
 pub(super) struct Asked {

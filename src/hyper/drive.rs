@@ -17,9 +17,10 @@ use super::answer::Asked;
 use super::io::{Io, Wire};
 use super::{Exchange, Limits};
 use crate::clock::Sleep;
-use crate::connection::{Connection, State};
 use crate::net::Stream;
 use crate::register::HEAD_GRACE;
+use crate::register::State;
+use crate::server::Connection;
 
 /// How long a connection lingers after its last answer.
 const LINGER: Duration = Duration::from_millis(500);
@@ -100,7 +101,7 @@ impl Talk {
         poll_fn(|cx| {
             loop {
                 // Before the poll, or news that comes with it would wake nobody.
-                self.connection.wake_on_news(cx);
+                self.connection.wake_on_change(cx);
                 let over = self.connection.draining() || self.connection.expired();
                 if over && !told {
                     self.wire.look();

@@ -26,10 +26,9 @@ use ::hyper::server::conn::{http1, http2};
 use ::hyper::service::{Service, service_fn};
 use ::hyper::{Request, Response};
 
-use crate::connection::Connection;
 use crate::error::Error;
 use crate::net::{Peer, SocketListener, SocketStream, Stream};
-use crate::server::{Protocol, Server};
+use crate::server::{Connection, Protocol, Server};
 use crate::shutdown::Shutdown;
 use answer::Answer;
 use drive::{End, Talk};

@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::Limits;
-use crate::connection::{Connection, State};
 use crate::net::Stream;
-use crate::newcomer;
+use crate::register::State;
+use crate::server::{Connection, first_byte_of_newcomer, poll_last_look};
 
 /// What an HTTP/2 client begins with (RFC 9113, 3.4). No HTTP/1.1 request begins like it.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -54,21 +54,15 @@ pub(super) async fn receive<S: Stream>(
     while opening.is_undecided() {
         let is_new = opening.0.is_empty();
         let read = poll_fn(|cx| {
-            let over = connection.expired() || (is_new && connection.draining());
-            if !over {
-                connection.wake_on_news(cx);
-                ready!(stream.poll_readable(cx))?;
-            }
-            match opening.poll_read(stream, cx) {
-                Poll::Pending if over => Poll::Ready(Ok(None)),
-                read => read.map_ok(Some),
-            }
+            poll_last_look(connection, is_new, stream, cx, |stream, cx| {
+                opening.poll_read(stream, cx)
+            })
         });
         let mut amount = read.await?;
         if amount.is_none() && is_new {
             let read = poll_fn(|cx| opening.poll_read(stream, cx));
             // In a box: few connections come to this.
-            amount = Box::pin(newcomer::late(connection, read)).await.transpose()?;
+            amount = Box::pin(first_byte_of_newcomer(connection, read)).await.transpose()?;
         }
         if amount.is_none_or(|amount| amount == 0) {
             return Ok((!is_new).then_some(opening));

@@ -1,71 +1,144 @@
-//! Keeping new handshakes away from a listener that is about to close. (Linux.)
+//! Keeping new handshakes away from a TCP listener that is about to close, and waiting for those that
+//! are under way. Linux can do this; elsewhere nothing is done.
 
-use std::collections::HashSet;
-use std::net::TcpListener;
+#[cfg(target_os = "linux")]
+pub(super) use linux::{HalfOpen, refuse_newcomers};
+#[cfg(not(target_os = "linux"))]
+pub(super) use nowhere::{HalfOpen, refuse_newcomers};
 
-use log::warn;
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::collections::HashSet;
+    use std::io;
+    use std::net::TcpListener;
 
-use crate::sys::{self, Filter};
+    use log::warn;
 
-/// Drops what asks for a new connection: SYN without ACK, two bits of the fourteenth byte of the TCP
-/// header, at which the filter of a TCP socket begins to see the packet.
-const NO_NEW_ONES: [Filter; 5] = [
-    Filter { code: LOAD_BYTE, jt: 0, jf: 0, k: 13 },
-    Filter { code: AND, jt: 0, jf: 0, k: SYN | ACK },
-    Filter { code: JUMP_IF_EQUAL, jt: 0, jf: 1, k: SYN },
-    Filter { code: RETURN, jt: 0, jf: 0, k: 0 },
-    Filter { code: RETURN, jt: 0, jf: 0, k: u32::MAX },
-];
+    use crate::sys::{self, Filter};
+    use crate::words::LOG;
 
-const SYN: u32 = 0x02;
-const ACK: u32 = 0x10;
-const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
-const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
-const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    /// Drops what asks for a new connection: SYN without ACK, two bits of the fourteenth byte of the
+    /// TCP header, at which the filter of a TCP socket begins to see the packet.
+    const NO_NEW_ONES: [Filter; 5] = [
+        Filter { code: LOAD_BYTE, jt: 0, jf: 0, k: 13 },
+        Filter { code: AND, jt: 0, jf: 0, k: SYN | ACK },
+        Filter { code: JUMP_IF_EQUAL, jt: 0, jf: 1, k: SYN },
+        Filter { code: RETURN, jt: 0, jf: 0, k: 0 },
+        Filter { code: RETURN, jt: 0, jf: 0, k: u32::MAX },
+    ];
 
-/// Whether it could be done.
-pub(super) fn stop(listener: &TcpListener) -> bool {
-    let attached = sys::attach_filter(listener, &NO_NEW_ONES);
-    if let Err(error) = &attached {
-        warn!("cannot keep new handshakes away, some may be lost: {error}");
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
+    const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
+    const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+
+    /// Has the system ignore whoever begins to connect. Tells whether it could be done.
+    pub(in crate::net) fn refuse_newcomers(listener: &TcpListener) -> bool {
+        let attached = sys::attach_filter(listener, &NO_NEW_ONES);
+        if let Err(error) = &attached {
+            warn!(target: LOG, "cannot keep new handshakes away, some may be lost: {error}");
+        }
+        attached.is_ok()
     }
-    attached.is_ok()
+
+    /// The handshakes of a port that had begun at some moment, and may still be under way.
+    #[derive(Debug, Default)]
+    pub(in crate::net) enum HalfOpen {
+        /// The system does not tell.
+        #[default]
+        Unknown,
+        /// Local and remote address of each.
+        Known(HashSet<String>),
+    }
+
+    impl HalfOpen {
+        /// Those that are between SYN and the last ACK with this port, here or at the successor.
+        pub(in crate::net) fn now(port: u16) -> HalfOpen {
+            match under_way(port) {
+                Ok(handshakes) => HalfOpen::Known(handshakes),
+                Err(error) => {
+                    let wait = "so handshakes on a shared port get all of their time";
+                    warn!(target: LOG, "cannot read /proc/self/net/tcp, {wait}: {error}");
+                    HalfOpen::Unknown
+                }
+            }
+        }
+
+        /// Whether any of them may still be under way. Those that begin later are the successor's.
+        pub(in crate::net) fn any_left(&mut self, port: u16) -> bool {
+            let HalfOpen::Known(handshakes) = self else {
+                return true;
+            };
+            if !handshakes.is_empty() {
+                match under_way(port) {
+                    Ok(now) => handshakes.retain(|handshake| now.contains(handshake)),
+                    Err(_) => return true,
+                }
+            }
+            !handshakes.is_empty()
+        }
+    }
+
+    /// Of /proc/self, and not of /proc: that is there under systemd's `ProcSubset=pid` too.
+    fn under_way(port: u16) -> io::Result<HashSet<String>> {
+        let mut handshakes = handshakes(&std::fs::read_to_string("/proc/self/net/tcp")?, port);
+        // Without IPv6 there is no such file.
+        if let Ok(table) = std::fs::read_to_string("/proc/self/net/tcp6") {
+            handshakes.extend(self::handshakes(&table, port));
+        }
+        Ok(handshakes.into_iter().collect())
+    }
+
+    /// After proc(5): number, local address and port, remote address and port, state; all in hex.
+    fn handshakes(table: &str, port: u16) -> Vec<String> {
+        const SYN_RECEIVED: &str = "03";
+        let port = format!(":{port:04X}");
+        let handshake = |line: &str| {
+            let mut fields = line.split_ascii_whitespace().skip(1);
+            let (local, remote, state) = (fields.next()?, fields.next()?, fields.next()?);
+            let is_one = local.ends_with(&port) && state == SYN_RECEIVED;
+            is_one.then(|| format!("{local} {remote}"))
+        };
+        table.lines().filter_map(handshake).collect()
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_handshake_is_a_socket_of_this_port_in_that_state() {
+            let table = "  sl  local_address rem_address   st tx_queue rx_queue\n   \
+                0: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n   \
+                1: 0100007F:1F90 0100007F:C350 03 00000000:00000000\n   \
+                2: 0100007F:1F91 0100007F:C351 01 00000000:00000000\n";
+            assert_eq!(handshakes(table, 0x1f90), ["0100007F:1F90 0100007F:C350"]);
+            assert!(handshakes(table, 0x1f91).is_empty());
+            assert!(handshakes(table, 0xf90).is_empty());
+        }
+    }
 }
 
-/// Who is between SYN and the last ACK with this port, here or at the successor: local and remote
-/// address. Where the system does not tell, nobody is.
-pub(super) fn under_way(port: u16) -> HashSet<String> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let tables = tables.iter().filter_map(|table| std::fs::read_to_string(table).ok());
-    tables.flat_map(|table| handshakes(&table, port)).collect()
-}
+#[cfg(not(target_os = "linux"))]
+mod nowhere {
+    use std::net::TcpListener;
 
-/// After proc(5): number, local address and port, remote address and port, state; all in hex.
-fn handshakes(table: &str, port: u16) -> Vec<String> {
-    const SYN_RECEIVED: &str = "03";
-    let port = format!(":{port:04X}");
-    let handshake = |line: &str| {
-        let mut fields = line.split_ascii_whitespace().skip(1);
-        let (local, remote, state) = (fields.next()?, fields.next()?, fields.next()?);
-        let is_one = local.ends_with(&port) && state == SYN_RECEIVED;
-        is_one.then(|| format!("{local} {remote}"))
-    };
-    table.lines().filter_map(handshake).collect()
-}
+    pub(in crate::net) fn refuse_newcomers(_listener: &TcpListener) -> bool {
+        false
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    #[derive(Debug, Default)]
+    pub(in crate::net) struct HalfOpen;
 
-    #[test]
-    fn a_handshake_is_a_socket_of_this_port_in_that_state() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue\n   \
-            0: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n   \
-            1: 0100007F:1F90 0100007F:C350 03 00000000:00000000\n   \
-            2: 0100007F:1F91 0100007F:C351 01 00000000:00000000\n";
-        assert_eq!(handshakes(table, 0x1f90), ["0100007F:1F90 0100007F:C350"]);
-        assert!(handshakes(table, 0x1f91).is_empty());
-        assert!(handshakes(table, 0xf90).is_empty());
+    impl HalfOpen {
+        pub(in crate::net) fn now(_port: u16) -> HalfOpen {
+            HalfOpen
+        }
+
+        pub(in crate::net) fn any_left(&mut self, _port: u16) -> bool {
+            false
+        }
     }
 }

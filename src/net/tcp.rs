@@ -1,7 +1,5 @@
 //! TCP sockets.
 
-#[cfg(target_os = "linux")]
-use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::task::{Context, Poll, ready};
@@ -10,9 +8,9 @@ use std::time::Duration;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use smol::Async;
 
-#[cfg(target_os = "linux")]
-use super::handshakes;
-use super::{BACKLOG, CLOEXEC, Listener, Peer, Stream};
+use super::handshakes::{self, HalfOpen};
+use super::listener::{BACKLOG, CLOEXEC, Listener, Stream};
+use super::peer::Peer;
 use crate::error::Error;
 
 /// A TCP stream as [`TcpListener`] accepts it: non-blocking, with `TCP_NODELAY`.
@@ -28,14 +26,13 @@ impl Stream for TcpStream {
     }
 }
 
-/// How long handshakes that are under way at the shutdown may take: about what they take on this machine and
-/// in its neighbourhood. Not longer, since who begins one meanwhile is not refused at once, but a second later.
-#[cfg(target_os = "linux")]
+/// How long handshakes that are under way at the shutdown may take: about what they take on this
+/// machine and in its neighbourhood. Not longer: a client that begins one meanwhile hears only a second
+/// later that the port is closed.
 const HANDSHAKE: Duration = Duration::from_millis(1);
 
 /// The same where a successor listens. A client whose SYN was dropped sends it again after one
 /// second, and must find the successor alone by then.
-#[cfg(target_os = "linux")]
 const SHARED_HANDSHAKES: Duration = Duration::from_millis(500);
 
 /// Whose a listening socket is.
@@ -54,9 +51,8 @@ pub struct TcpListener {
     listener: Async<StdListener>,
     address: SocketAddr,
     origin: Origin,
-    /// Handshakes that had begun when no new one was to begin here.
-    #[cfg(target_os = "linux")]
-    begun: HashSet<String>,
+    /// Handshakes that had begun when newcomers were refused.
+    half_open: HalfOpen,
 }
 
 impl TcpListener {
@@ -131,8 +127,7 @@ impl TryFrom<StdListener> for TcpListener {
             listener: Async::new(listener)?,
             address,
             origin: Origin::HandedOver,
-            #[cfg(target_os = "linux")]
-            begun: HashSet::new(),
+            half_open: HalfOpen::default(),
         })
     }
 }
@@ -187,29 +182,22 @@ impl Listener for TcpListener {
         self.address.to_string()
     }
 
-    #[cfg(target_os = "linux")]
-    fn stop_handshakes(&mut self) -> Duration {
-        if self.origin == Origin::HandedOver || !handshakes::stop(self.listener.get_ref()) {
-            return Duration::ZERO;
+    fn refuse_newcomers(&mut self) -> Duration {
+        let refuses = || handshakes::refuse_newcomers(self.listener.get_ref());
+        match self.origin {
+            Origin::Own if refuses() => HANDSHAKE,
+            Origin::Shared if refuses() => {
+                self.half_open = HalfOpen::now(self.address.port());
+                SHARED_HANDSHAKES
+            }
+            // A socket that was handed over lives on elsewhere.
+            Origin::HandedOver | Origin::Own | Origin::Shared => Duration::ZERO,
         }
-        if self.origin == Origin::Own {
-            return HANDSHAKE;
-        }
-        self.begun = handshakes::under_way(self.address.port());
-        SHARED_HANDSHAKES
     }
 
-    // Those that begin from now on are the successor's.
-    #[cfg(target_os = "linux")]
-    fn has_handshakes(&mut self) -> bool {
-        if self.origin == Origin::Own {
-            return true; // perhaps: it is not worth asking the system
-        }
-        if !self.begun.is_empty() {
-            let now = handshakes::under_way(self.address.port());
-            self.begun.retain(|handshake| now.contains(handshake));
-        }
-        !self.begun.is_empty()
+    fn has_half_open(&mut self) -> bool {
+        // Perhaps: for a millisecond it is not worth asking the system.
+        self.origin == Origin::Own || self.half_open.any_left(self.address.port())
     }
 }
 

@@ -9,15 +9,23 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{self, Path, PathBuf};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use smol::Async;
 
-use super::{BACKLOG, CLOEXEC, Listener, Peer, Stream};
+use super::listener::{BACKLOG, CLOEXEC, Listener, Stream};
+use super::peer::Peer;
 use crate::error::Error;
+use crate::words::LOG;
+
+/// How long the lock on a socket's directory is waited for, and how often it is tried. Another process
+/// that binds a socket there holds it for less than a millisecond.
+const LOCK_TIME: Duration = Duration::from_secs(1);
+const LOCK_STEP: Duration = Duration::from_millis(10);
 
 /// What the address of a Unix socket begins with.
 pub(super) const SCHEME: &str = "unix:";
@@ -41,8 +49,8 @@ pub struct UnixListener {
     listener: Async<StdListener>,
     address: String,
     accepted: u64,
-    /// Not bound by somebody else, in whose hands it may live on.
-    own: bool,
+    /// Bound by this process. Another one's may live on in its hands.
+    bound_here: bool,
     /// Nobody can connect any more.
     closing: bool,
     _file: Option<SocketFile>,
@@ -51,7 +59,14 @@ pub struct UnixListener {
 impl UnixListener {
     fn new(listener: StdListener, name: &str) -> io::Result<UnixListener> {
         let (listener, address) = (Async::new(listener)?, format!("{SCHEME}{name}"));
-        Ok(UnixListener { listener, address, accepted: 0, own: false, closing: false, _file: None })
+        Ok(UnixListener {
+            listener,
+            address,
+            accepted: 0,
+            bound_here: false,
+            closing: false,
+            _file: None,
+        })
     }
 
     /// Binds to an address such as `unix:/run/app.sock`, `unix:/run/app.sock,mode=660` or, on Linux
@@ -62,8 +77,9 @@ impl UnixListener {
     ///
     /// A socket file that is there already is replaced if nobody listens on it, decided under a lock
     /// on its directory (flock(2)), so that of two starters one gets the address and the other an
-    /// error. Anything else that is there is an error too. The file is removed when the listener is
-    /// dropped, unless it has been replaced meanwhile; a killed process leaves its file behind.
+    /// error. Anything else that is there is an error, and so is a lock that another process holds for
+    /// longer than a second. The file is removed when the listener is dropped, unless it has been replaced
+    /// meanwhile; a killed process leaves its file behind.
     pub fn bind(address: &str) -> Result<UnixListener, Error> {
         let name = address.strip_prefix(SCHEME).unwrap_or(address);
         let name = Name::parse(name).map_err(|source| Error::Address {
@@ -122,7 +138,7 @@ fn bind_abstract(name: &str) -> io::Result<UnixListener> {
     let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, CLOEXEC, None)?;
     net::bind(&socket, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)?;
     net::listen(&socket, BACKLOG)?;
-    Ok(UnixListener { own: true, ..UnixListener::new(socket.into(), &format!("@{name}"))? })
+    Ok(UnixListener { bound_here: true, ..UnixListener::new(socket.into(), &format!("@{name}"))? })
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -133,8 +149,7 @@ fn bind_abstract(_name: &str) -> io::Result<UnixListener> {
 fn bind_file(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
     // A socket that is bound but does not listen yet looks like a stale one: whoever binds here does
     // it alone. The lock ends with the directory's descriptor.
-    let directory = File::open(path.parent().unwrap_or(Path::new("/")))?;
-    flock(&directory, FlockOperation::LockExclusive)?;
+    let _lock = lock(path.parent().unwrap_or(Path::new("/")))?;
     let name = SocketAddrUnix::new(path)?;
     let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, CLOEXEC, None)?;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -152,7 +167,27 @@ fn bind_file(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
     }
     net::listen(&socket, BACKLOG)?;
     let listener = UnixListener::new(socket.into(), &path.to_string_lossy())?;
-    Ok(UnixListener { own: true, _file: Some(file), ..listener })
+    Ok(UnixListener { bound_here: true, _file: Some(file), ..listener })
+}
+
+/// Locks a directory: flock(2). Any user who may open it can hold the lock for as long as they like, so
+/// it is not waited for without end.
+fn lock(directory: &Path) -> io::Result<File> {
+    let file = File::open(directory)?;
+    let give_up = Instant::now() + LOCK_TIME;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if Instant::now() < give_up => thread::sleep(LOCK_STEP),
+            Err(Errno::WOULDBLOCK) => {
+                let directory = directory.display();
+                return Err(io::Error::new(
+                    io::ErrorKind::WouldBlock,
+                    format!("another process holds a lock (flock) on {directory}"),
+                ));
+            }
+            locked => return Ok(locked.map(|()| file)?),
+        }
+    }
 }
 
 /// Whether it is a stream socket that nobody listens on.
@@ -187,7 +222,7 @@ impl Drop for SocketFile {
             return;
         }
         if let Err(error) = fs::remove_file(&self.path) {
-            log::warn!("cannot remove {}: {error}", self.path.display());
+            log::warn!(target: LOG, "cannot remove {}: {error}", self.path.display());
         }
     }
 }
@@ -224,8 +259,8 @@ impl Listener for UnixListener {
 
     // On Linux whoever connects from here on is refused, and the queue can still be accepted; on other
     // systems shutdown(2) of a listener is an error, and changes nothing.
-    fn stop_handshakes(&mut self) -> Duration {
-        if self.own {
+    fn refuse_newcomers(&mut self) -> Duration {
+        if self.bound_here {
             self.closing = net::shutdown(&self.listener, net::Shutdown::Read).is_ok();
         }
         Duration::ZERO

@@ -29,7 +29,7 @@
 //! trigger.shut_down();
 //! settle(&executor);
 //! assert!(client.is_closed());
-//! assert!(smol::block_on(run).is_graceful());
+//! assert!(smol::block_on(run).expect("names differ").is_graceful());
 //! # }
 //! # std::io::Result::Ok(())
 //! ```

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 pub const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
+/// After this a signal is a second one; before, both of a pair are one request.
+pub const NO_PAIR: Duration = Duration::from_millis(150);
+
 /// A running server. What it says is read line by line; dropping it kills it.
 pub struct Server {
     pub child: Child,

@@ -11,7 +11,7 @@ use adieu::testing::{MemoryStream, Network, memory, settle};
 use adieu::{Admin, Server, Signal};
 use prometheus_parse::{Sample, Scrape, Value};
 
-use crate::bench::Bench;
+use crate::rig::Rig;
 
 async fn handler(request: Request) -> Result<Response> {
     match request.url().path() {
@@ -23,7 +23,7 @@ async fn handler(request: Request) -> Result<Response> {
 
 /// "web" with a name that needs escaping, and the door of its admin server.
 struct House {
-    bench: Bench,
+    rig: Rig,
     network: Network,
     door: Network,
 }
@@ -34,25 +34,26 @@ impl House {
     fn open(lame_duck: Duration) -> House {
         let (listener, network) = memory();
         let (admin, door) = memory();
-        let bench = Bench::start(|s| {
+        let rig = Rig::start(|s| {
             s.lame_duck(lame_duck)
                 .service(NAME, Server::new(listener, Http::new(handler)))
-                .admin("admin", Admin::new(admin))
+                .next_stage()
+                .service("admin", Admin::new(admin))
         });
-        House { bench, network, door }
+        House { rig, network, door }
     }
 
     fn connect(&self, target: &str) -> MemoryStream {
         let client = self.network.connect().unwrap();
         client.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes());
-        settle(&self.bench.executor);
+        settle(&self.rig.executor);
         client
     }
 
     fn send(&self, request: &str) -> String {
         let client = self.door.connect().unwrap();
         client.send(request.as_bytes());
-        settle(&self.bench.executor);
+        settle(&self.rig.executor);
         String::from_utf8(client.received()).unwrap()
     }
 
@@ -111,15 +112,15 @@ fn readyz_turns_false_with_the_cause_and_livez_does_not() {
     let house = House::open(Duration::from_secs(2));
     assert!(house.look("/readyz").starts_with("HTTP/1.1 200 "));
     let _busy = house.connect("/stuck");
-    house.bench.signal(Signal::Term);
+    house.rig.signal(Signal::Term);
     for wait in [0, 3, 6] {
-        house.bench.pass(Duration::from_secs(wait));
+        house.rig.pass(Duration::from_secs(wait));
         assert!(house.look("/readyz").starts_with("HTTP/1.1 503 "), "after {wait} s more");
         assert!(house.look("/livez").starts_with("HTTP/1.1 200 "), "after {wait} s more");
     }
-    house.bench.pass(Duration::from_secs(1));
+    house.rig.pass(Duration::from_secs(1));
     assert!(!house.door.is_open());
-    assert_eq!(house.bench.report().exit_status(), 124);
+    assert_eq!(house.rig.report().exit_status(), 124);
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn metrics_are_what_has_happened_as_a_parser_reads_it() {
     assert!(buckets.windows(2).all(|pair| pair[0].less_than < pair[1].less_than));
     assert!(buckets.iter().all(|bucket| bucket.count == 4.0));
 
-    house.bench.signal(Signal::Term);
+    house.rig.signal(Signal::Term);
     assert!(idle.is_closed());
     let metrics = house.metrics();
     assert_eq!(metrics.get("adieu_connections_closed_idle_total", &web), 1.0);
@@ -179,12 +180,12 @@ fn the_page_shows_services_and_what_others_wrote_is_escaped() {
 fn during_the_drain_the_page_tells_why_for_whom_and_how_long() {
     let house = House::open(Duration::from_secs(1));
     let _busy = house.connect("/stuck");
-    house.bench.signal(Signal::Term);
+    house.rig.signal(Signal::Term);
     let page = house.look("/");
     assert!(page.contains("<h1 class=\"lame-duck\">lame duck</h1>"), "{page}");
     assert!(page.contains("SIGTERM <span>began it, 10.0 s left"), "{page}");
     assert!(page.contains("still accepting"), "{page}");
-    house.bench.pass(Duration::from_secs(3));
+    house.rig.pass(Duration::from_secs(3));
     let page = house.look("/");
     assert!(page.contains("7.0 s left"), "{page}");
     assert!(page.contains("client 1 active for 3.0 s, GET /stuck"), "{page}");

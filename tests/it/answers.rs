@@ -180,7 +180,7 @@ fn a_large_answer_arrives_whole_however_slowly_it_is_read() {
         bytes.extend(more);
         web.settle();
     }
-    let answers = crate::answer::answers(&bytes, |_| false).unwrap();
+    let answers = crate::reader::answers(&bytes, |_| false).unwrap();
     assert!(answers[0].complete && answers[0].body.len() == 300_000);
 }
 
@@ -255,8 +255,8 @@ fn a_panic_is_a_500_and_is_counted() {
         client.ask(get("/now", "") + &get("/later", "") + &get("/", "")).statuses(),
         [500, 500, 200]
     );
-    web.bench.signal(Signal::Term);
-    let report = web.bench.report();
+    web.rig.signal(Signal::Term);
+    let report = web.rig.report();
     assert_eq!(report.service("web").unwrap().counts.panicked, 2);
     assert!(report.is_graceful());
 }
@@ -347,11 +347,11 @@ fn a_handler_may_leave_the_body_to_a_task_of_the_service() {
     });
     assert_eq!(web.ask(post("/", "", "body")).one().text(), "accepted");
     // Whatever it got, it comes to an end; and the drain waits for it.
-    web.bench.signal(Signal::Term);
-    assert!(!web.bench.run.is_finished());
+    web.rig.signal(Signal::Term);
+    assert!(!web.rig.run.is_finished());
     web.pass(Duration::from_secs(1));
     assert!(told.try_recv().is_ok());
-    assert!(web.bench.report().is_graceful());
+    assert!(web.rig.report().is_graceful());
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn handlers_know_the_peer_and_the_time_left() {
     });
     let client = web.connect();
     client.send(get("/", ""));
-    web.bench.signal(Signal::Term);
+    web.rig.signal(Signal::Term);
     web.pass(Duration::from_secs(3));
     assert_eq!(client.sees().one().text(), "client 1 (false, None) (true, Some(7s))");
 }

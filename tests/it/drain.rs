@@ -7,10 +7,11 @@ use std::time::Duration;
 use adieu::http::http_types::{Body, Request, Response, Result};
 use adieu::http::{Exchange, Http};
 use adieu::testing::{MemoryStream, Network, memory, settle};
-use adieu::{Server, Signal, State, Waiting};
+use adieu::{Server, Signal, State, Straggler, Waiting};
 use futures_lite::{AsyncReadExt, io};
 
-use crate::bench::Bench;
+use crate::lame_duck::looker;
+use crate::rig::Rig;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 const SLOW: &[u8] = b"GET /slow HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -32,13 +33,13 @@ async fn handler(mut request: Request, exchange: Exchange) -> Result<Response> {
     Ok("hello".into())
 }
 
-fn serve() -> (Bench, Network) {
+fn serve() -> (Rig, Network) {
     let (listener, network) = memory();
     let server = Server::new(listener, Http::new(handler));
-    (Bench::start(|s| s.service("web", server)), network)
+    (Rig::start(|s| s.service("web", server)), network)
 }
 
-impl Bench {
+impl Rig {
     fn connect(&self, network: &Network, bytes: &[u8]) -> MemoryStream {
         let client = network.connect().unwrap();
         settle(&self.executor);
@@ -79,19 +80,19 @@ fn each_stall_point_sees_what_the_rules_say() {
         ("idle", GET, State::Idle, silent(0.0, false)),
     ];
     for (name, sent, state, sees) in table {
-        let (bench, network) = serve();
-        let client = bench.connect(&network, sent);
+        let (rig, network) = serve();
+        let client = rig.connect(&network, sent);
         if *state == State::Idle {
             assert!(text(&client).starts_with("HTTP/1.1 200"), "{name}");
         }
-        bench.signal(Signal::Term);
+        rig.signal(Signal::Term);
         let mut received = Vec::new();
         let mut waited = 0.0;
-        while !client.is_closed() && !bench.run.is_finished() {
+        while !client.is_closed() && !rig.run.is_finished() {
             if *name != "slow reader" {
                 received.extend(client.received());
             }
-            bench.pass(Duration::from_millis(50));
+            rig.pass(Duration::from_millis(50));
             waited += 0.05;
             assert!(waited < 11.0, "{name}: neither closed nor cut off");
         }
@@ -107,8 +108,8 @@ fn each_stall_point_sees_what_the_rules_say() {
         if !sees.status.is_empty() && !sees.cut_off {
             assert!(received.contains("connection: close\r\n"), "{name}: {received}");
         }
-        bench.pass(Duration::from_millis(100)); // the linger
-        let report = bench.report();
+        rig.pass(Duration::from_millis(100)); // the linger
+        let report = rig.report();
         let status = if sees.cut_off { 124 } else { 0 };
         assert_eq!(report.exit_status(), status, "{name}: {report}");
         let counts = &report.service("web").unwrap().counts;
@@ -124,71 +125,82 @@ fn each_stall_point_sees_what_the_rules_say() {
 
 #[test]
 fn each_straggler_is_named_with_what_it_waits_for() {
-    let (bench, network) = serve();
+    let (listener, network) = memory();
+    let status = Rc::default();
+    let rig = Rig::start(|s| {
+        let web = Server::new(listener, Http::new(handler));
+        s.service("web", web).service("looker", looker(Rc::clone(&status)))
+    });
     let last = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
     let sent = [&b"GET /"[..], HALF_BODY, STUCK, BIG, last];
-    let _clients = sent.map(|bytes| bench.connect(&network, bytes));
-    bench.signal(Signal::Quit);
-    let report = bench.report();
-    let connections = report.stragglers.iter().flat_map(|straggler| &straggler.connection);
-    let waits: Vec<_> = connections.map(|connection| connection.waits_for).collect();
+    let _clients = sent.map(|bytes| rig.connect(&network, bytes));
+    rig.signal(Signal::Term);
+    let waits = |stragglers: &[Straggler]| -> Vec<Waiting> {
+        let connections = stragglers.iter().flat_map(|straggler| &straggler.connection);
+        connections.map(|connection| connection.waits_for).collect()
+    };
     use Waiting::{Answer, Body, Close, Handler, Head};
-    assert_eq!(waits, [Head, Body, Handler, Answer, Close]);
+    let (named, more) = status.borrow().as_ref().unwrap().stragglers(10);
+    assert_eq!((waits(&named), more), (vec![Head, Body, Handler, Answer, Close], 0));
+    // Whoever only has to close does so when the time is over.
+    rig.signal(Signal::Quit);
+    assert_eq!(waits(&rig.report().stragglers), [Head, Body, Handler, Answer]);
 }
 
 #[test]
 fn an_idle_connection_whose_next_request_has_just_arrived_is_served() {
-    let (bench, network) = serve();
-    let client = bench.connect(&network, GET);
+    let (rig, network) = serve();
+    let client = rig.connect(&network, GET);
     client.received();
     // Sent, but the server has not run since: the signal is looked at first.
+    rig.send(Signal::Term);
     client.send(GET);
-    bench.signal(Signal::Term);
+    settle(&rig.executor);
     let answer = text(&client);
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("connection: close\r\n"), "{answer}");
     assert!(answer.ends_with("hello"), "{answer}");
     drop(client);
-    let report = bench.report();
+    let report = rig.report();
     assert_eq!(report.service("web").unwrap().counts.requests, 2);
     assert_eq!(report.service("web").unwrap().counts.drained, 1);
 }
 
 #[test]
 fn who_has_just_connected_gets_a_moment_to_send_its_first_byte() {
-    let (bench, network) = serve();
-    let early = bench.connect(&network, b"");
-    bench.pass(Duration::from_millis(50));
-    let late = bench.connect(&network, b"");
-    let silent = bench.connect(&network, b"");
-    bench.signal(Signal::Term);
+    let (rig, network) = serve();
+    let early = rig.connect(&network, b"");
+    rig.pass(Duration::from_millis(50));
+    let late = rig.connect(&network, b"");
+    let silent = rig.connect(&network, b"");
+    rig.signal(Signal::Term);
     assert!(early.is_closed() && !late.is_closed());
-    bench.clock.advance_and_settle(Duration::from_millis(10), &bench.executor);
+    rig.clock.advance_and_settle(Duration::from_millis(10), &rig.executor);
     late.send(GET);
-    settle(&bench.executor);
+    settle(&rig.executor);
     assert!(text(&late).starts_with("HTTP/1.1 200"));
-    bench.pass(Duration::from_millis(10));
+    rig.pass(Duration::from_millis(10));
     assert!(silent.is_closed());
-    bench.pass(Duration::from_millis(100));
-    assert!(bench.report().is_graceful());
+    rig.pass(Duration::from_millis(100));
+    assert!(rig.report().is_graceful());
 }
 
 #[test]
 fn a_request_that_waits_in_the_accept_queue_is_served() {
-    let (bench, network) = serve();
+    let (rig, network) = serve();
     let client = network.connect().unwrap();
     client.send(GET);
-    bench.signal(Signal::Term);
+    rig.signal(Signal::Term);
     assert!(text(&client).starts_with("HTTP/1.1 200"));
 }
 
 #[test]
 fn pipelined_requests_that_have_arrived_are_answered_and_only_the_last_says_close() {
-    let (bench, network) = serve();
-    let client = bench.connect(&network, SLOW);
+    let (rig, network) = serve();
+    let client = rig.connect(&network, SLOW);
     client.send(&[GET, SLOW, GET].concat());
-    bench.signal(Signal::Term);
-    bench.pass(Duration::from_secs(6));
+    rig.signal(Signal::Term);
+    rig.pass(Duration::from_secs(6));
     let answers = text(&client);
     assert_eq!(answers.matches("HTTP/1.1 200").count(), 4, "{answers}");
     assert_eq!(answers.matches("connection: close").count(), 1, "{answers}");
@@ -198,13 +210,13 @@ fn pipelined_requests_that_have_arrived_are_answered_and_only_the_last_says_clos
 
 #[test]
 fn a_large_pipelined_request_that_has_arrived_is_answered_too() {
-    let (bench, network) = serve();
-    let client = bench.connect(&network, SLOW);
+    let (rig, network) = serve();
+    let client = rig.connect(&network, SLOW);
     // More than one read brings.
     let head = "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 50000\r\n\r\n";
     client.send(&[head.as_bytes(), &[b'x'; 50_000], GET].concat());
-    bench.signal(Signal::Term);
-    bench.pass(Duration::from_secs(4));
+    rig.signal(Signal::Term);
+    rig.pass(Duration::from_secs(4));
     let answers = text(&client);
     assert_eq!(answers.matches("HTTP/1.1 200").count(), 3);
     assert_eq!(answers.matches("connection: close").count(), 1);
@@ -212,12 +224,12 @@ fn a_large_pipelined_request_that_has_arrived_is_answered_too() {
 
 #[test]
 fn an_answer_counts_once_it_is_written_whatever_becomes_of_the_one_behind_it() {
-    let (bench, network) = serve();
-    let client = bench.connect(&network, &[GET, BIG].concat());
-    bench.signal(Signal::Term);
-    bench.pass(Duration::from_secs(10));
+    let (rig, network) = serve();
+    let client = rig.connect(&network, &[GET, BIG].concat());
+    rig.signal(Signal::Term);
+    rig.pass(Duration::from_secs(10));
     assert!(text(&client).starts_with("HTTP/1.1 200"));
-    assert_eq!(bench.report().service("web").unwrap().counts.requests, 1);
+    assert_eq!(rig.report().service("web").unwrap().counts.requests, 1);
 }
 
 #[test]
@@ -233,23 +245,23 @@ fn a_client_that_always_has_one_more_request_in_the_pipeline_is_let_go() {
             Result::Ok(Response::from("hello"))
         }
     });
-    let bench = Bench::start(|s| s.service("web", Server::new(listener, http)));
-    *client.borrow_mut() = Some(bench.connect(&network, GET));
-    bench.signal(Signal::Term);
+    let rig = Rig::start(|s| s.service("web", Server::new(listener, http)));
+    *client.borrow_mut() = Some(rig.connect(&network, GET));
+    rig.signal(Signal::Term);
     let answers = text(client.borrow().as_ref().unwrap());
     assert_eq!(answers.matches("HTTP/1.1 200").count(), 65);
     assert_eq!(answers.matches("connection: close").count(), 1);
-    bench.pass(Duration::from_millis(100));
-    assert!(bench.report().is_graceful());
+    rig.pass(Duration::from_millis(100));
+    assert!(rig.report().is_graceful());
 }
 
 #[test]
 fn a_pipelined_request_that_has_arrived_in_part_is_not_waited_for() {
-    let (bench, network) = serve();
-    let client = bench.connect(&network, SLOW);
+    let (rig, network) = serve();
+    let client = rig.connect(&network, SLOW);
     client.send(b"GET / HTT");
-    bench.signal(Signal::Term);
-    bench.pass(Duration::from_secs(3));
+    rig.signal(Signal::Term);
+    rig.pass(Duration::from_secs(3));
     let answer = text(&client);
     assert_eq!(answer.matches("HTTP/1.1 200").count(), 1);
     assert!(answer.contains("connection: close"));
@@ -258,12 +270,12 @@ fn a_pipelined_request_that_has_arrived_in_part_is_not_waited_for() {
 
 #[test]
 fn a_head_that_arrives_in_time_during_the_drain_is_answered() {
-    let (bench, network) = serve();
-    let client = bench.connect(&network, b"GET / HT");
-    bench.signal(Signal::Term);
-    bench.pass(Duration::from_secs(1));
+    let (rig, network) = serve();
+    let client = rig.connect(&network, b"GET / HT");
+    rig.signal(Signal::Term);
+    rig.pass(Duration::from_secs(1));
     client.send(b"TP/1.1\r\nHost: test\r\n\r\n");
-    settle(&bench.executor);
+    settle(&rig.executor);
     let answer = text(&client);
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("connection: close"), "{answer}");
@@ -271,12 +283,12 @@ fn a_head_that_arrives_in_time_during_the_drain_is_answered() {
 
 #[test]
 fn a_body_that_arrives_in_time_during_the_drain_is_answered() {
-    let (bench, network) = serve();
-    let client = bench.connect(&network, HALF_BODY);
-    bench.signal(Signal::Term);
-    bench.pass(Duration::from_secs(8));
+    let (rig, network) = serve();
+    let client = rig.connect(&network, HALF_BODY);
+    rig.signal(Signal::Term);
+    rig.pass(Duration::from_secs(8));
     client.send(b"world");
-    settle(&bench.executor);
+    settle(&rig.executor);
     assert!(text(&client).ends_with("helloworld"));
 }
 
@@ -284,45 +296,45 @@ fn a_body_that_arrives_in_time_during_the_drain_is_answered() {
 fn two_servers_close_their_listeners_in_the_same_turn() {
     let (one, first) = memory();
     let (two, second) = memory();
-    let bench = Bench::start(|s| {
+    let rig = Rig::start(|s| {
         s.service("one", Server::new(one, Http::new(handler)))
             .service("two", Server::new(two, Http::new(handler)))
     });
-    let _busy = bench.connect(&first, SLOW);
-    bench.signal(Signal::Term);
+    let _busy = rig.connect(&first, SLOW);
+    rig.signal(Signal::Term);
     assert!(!first.is_open() && !second.is_open());
 }
 
 #[test]
 fn a_client_that_vanishes_mid_answer_costs_nothing() {
-    let (bench, network) = serve();
-    let client = bench.connect(&network, BIG);
+    let (rig, network) = serve();
+    let client = rig.connect(&network, BIG);
     drop(client);
-    settle(&bench.executor);
-    let other = bench.connect(&network, GET);
+    settle(&rig.executor);
+    let other = rig.connect(&network, GET);
     assert!(text(&other).starts_with("HTTP/1.1 200"));
-    bench.signal(Signal::Term);
-    assert!(bench.report().is_graceful());
+    rig.signal(Signal::Term);
+    assert!(rig.report().is_graceful());
 }
 
 #[test]
 fn a_connection_that_lingers_is_not_waited_for_longer_than_a_tenth_of_a_second() {
-    let (bench, network) = serve();
-    let _client = bench.connect(&network, SLOW);
-    bench.signal(Signal::Term);
-    bench.pass(Duration::from_secs(3));
-    assert!(!bench.run.is_finished());
-    bench.pass(Duration::from_millis(100));
-    assert!(bench.report().is_graceful());
+    let (rig, network) = serve();
+    let _client = rig.connect(&network, SLOW);
+    rig.signal(Signal::Term);
+    rig.pass(Duration::from_secs(3));
+    assert!(!rig.run.is_finished());
+    rig.pass(Duration::from_millis(100));
+    assert!(rig.report().is_graceful());
 }
 
 #[test]
 fn after_the_run_no_timer_is_left() {
-    let (bench, network) = serve();
-    let _client = bench.connect(&network, STUCK);
-    let clock = bench.clock.clone();
-    bench.signal(Signal::Term);
-    bench.pass(Duration::from_secs(10));
-    bench.report();
+    let (rig, network) = serve();
+    let _client = rig.connect(&network, STUCK);
+    let clock = rig.clock.clone();
+    rig.signal(Signal::Term);
+    rig.pass(Duration::from_secs(10));
+    rig.report();
     assert_eq!(clock.sleepers(), 0);
 }

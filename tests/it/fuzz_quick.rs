@@ -1,7 +1,7 @@
 //! A little of what the fuzzers do, the same each time: well-formed input with a few bytes changed,
 //! and noise. `fuzz/run.sh` does a lot more of it.
 
-use crate::harness;
+use crate::properties;
 
 /// Enough of a random number generator (xorshift, Marsaglia 2003).
 struct Random(u64);
@@ -56,7 +56,7 @@ const BODIES: &[&[u8]] = &[
 fn heads_however_mutated_keep_their_promises() {
     let mut random = Random(1);
     for _ in 0..3000 {
-        harness::head(&random.mutated(HEADS));
+        properties::head(&random.mutated(HEADS));
     }
 }
 
@@ -64,7 +64,7 @@ fn heads_however_mutated_keep_their_promises() {
 fn bodies_however_mutated_keep_their_promises() {
     let mut random = Random(2);
     for _ in 0..20_000 {
-        harness::framing(&random.mutated(BODIES));
+        properties::framing(&random.mutated(BODIES));
     }
 }
 
@@ -74,7 +74,7 @@ fn connections_of_well_formed_requests_keep_their_promises() {
     for _ in 0..500 {
         // No noise between the requests, so that every answer is known.
         let choices = random.noise(60).into_iter();
-        harness::connection(
+        properties::connection(
             &choices
                 .map(|byte| if (100..160).contains(&byte) { 230 } else { byte })
                 .collect::<Vec<_>>(),
@@ -93,6 +93,6 @@ fn connections_of_noise_keep_their_promises() {
             data.extend(head);
             data.extend(random.noise(6));
         }
-        harness::connection(&data);
+        properties::connection(&data);
     }
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use adieu::{Grpc, Listener, Report, Supervisor, Trigger};
 use futures_lite::io::BufReader;
-use futures_lite::{AsyncBufReadExt, StreamExt, future, stream};
+use futures_lite::{AsyncBufReadExt, StreamExt};
 use smol::Unblock;
 
 use crate::clients;
+use crate::rig::run_with;
 
 #[path = "../../examples/proto/mod.rs"]
 mod proto;
@@ -30,8 +31,7 @@ fn play_with(grpc: Grpc, scenario: &str, grace: Duration) -> Option<(Vec<String>
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/clients/grpc_client.py");
     let mut command = Command::new(python);
     command.args([script, &address, scenario]).stdout(Stdio::piped());
-    let run = supervisor.run(stream::pending());
-    Some(smol::block_on(future::zip(converse(command, trigger), run)))
+    Some(run_with(supervisor, converse(command, trigger)))
 }
 
 async fn converse(mut command: Command, trigger: Trigger) -> Vec<String> {

@@ -383,7 +383,7 @@ fn one_busy_upload_does_not_starve_the_others() {
 
 /// Runs the executor no longer than until this client has an answer.
 fn until_answered(web: &Web, client: &Client<'_>) -> Seen {
-    while web.bench.executor.try_tick() {
+    while web.rig.executor.try_tick() {
         let seen = client.sees();
         if !seen.answers.is_empty() {
             return seen;
@@ -472,10 +472,10 @@ fn the_drain_does_not_wait_for_a_body_that_nobody_wants() {
     let client = web.connect();
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhello");
     assert_eq!(client.sees().statuses(), [200]);
-    web.bench.signal(adieu::Signal::Term);
+    web.rig.signal(adieu::Signal::Term);
     web.pass(std::time::Duration::from_secs(1));
     assert!(client.is_gone());
-    assert!(web.bench.report().is_graceful());
+    assert!(web.rig.report().is_graceful());
 }
 
 #[test]
@@ -517,8 +517,8 @@ fn a_client_that_goes_away_in_the_midst_leaves_nothing_behind() {
         web.ask(start);
     }
     web.pass(std::time::Duration::from_secs(1));
-    web.bench.signal(adieu::Signal::Term);
-    let report = web.bench.report();
+    web.rig.signal(adieu::Signal::Term);
+    let report = web.rig.report();
     let counts = &report.service("web").unwrap().counts;
     assert_eq!((counts.accepted, counts.closed_idle, counts.drained), (5, 0, 0));
 }

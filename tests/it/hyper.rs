@@ -14,11 +14,11 @@ use adieu::hyper::hyper::{Request, Response};
 use adieu::hyper::{Exchange, Hyper};
 use adieu::testing::{MemoryStream, Network, memory, settle};
 use adieu::{Listener, Report, Server, Signal, State, Supervisor, Trigger};
-use futures_lite::{future, stream};
+use futures_lite::future;
 use smol::Timer;
 
-use crate::bench::Bench;
 use crate::clients;
+use crate::rig::{Rig, bounded, run_with};
 
 const GET: &[u8] = b"GET /it HTTP/1.1\r\nHost: test\r\n\r\n";
 
@@ -37,19 +37,19 @@ async fn slow(request: Request<Incoming>) -> Answer {
     Ok(Response::new("at last".to_owned()))
 }
 
-fn serve<F, Fut>(answer: F) -> (Bench, Network)
+fn serve<F, Fut>(answer: F) -> (Rig, Network)
 where
     F: Fn(Request<Incoming>) -> Fut + 'static,
     Fut: Future<Output = Answer> + 'static,
 {
     let (listener, network) = memory();
     let server = Server::new(listener, Hyper::new(service_fn(answer)));
-    (Bench::start(|supervisor| supervisor.service("api", server)), network)
+    (Rig::start(|supervisor| supervisor.service("api", server)), network)
 }
 
-fn connect(bench: &Bench, network: &Network) -> MemoryStream {
+fn connect(rig: &Rig, network: &Network) -> MemoryStream {
     let client = network.connect().expect("it listens");
-    settle(&bench.executor);
+    settle(&rig.executor);
     client
 }
 
@@ -59,18 +59,18 @@ fn received(client: &MemoryStream) -> String {
 
 #[test]
 fn a_request_is_answered_and_the_connection_kept() {
-    let (bench, network) = serve(hello);
-    let client = connect(&bench, &network);
+    let (rig, network) = serve(hello);
+    let client = connect(&rig, &network);
     for _ in 0..3 {
         client.send(GET);
-        settle(&bench.executor);
+        settle(&rig.executor);
         let answer = received(&client);
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         assert!(answer.ends_with("\r\n\r\nHTTP/1.1 for client 1"), "{answer}");
     }
     drop(client);
-    bench.signal(Signal::Term);
-    let report = bench.report();
+    rig.signal(Signal::Term);
+    let report = rig.report();
     assert!(report.is_graceful());
     let counts = &report.services[0].counts;
     assert_eq!((counts.requests, counts.statuses[1], counts.latency.count()), (3, 3, 3));
@@ -82,12 +82,12 @@ fn a_request_is_answered_and_the_connection_kept() {
 fn a_lame_duck_answers_with_connection_close() {
     let (listener, network) = memory();
     let server = Server::new(listener, Hyper::new(service_fn(hello)));
-    let bench = Bench::start(|s| s.lame_duck(Duration::from_secs(2)).service("api", server));
-    let client = connect(&bench, &network);
-    bench.signal(Signal::Term);
+    let rig = Rig::start(|s| s.lame_duck(Duration::from_secs(2)).service("api", server));
+    let client = connect(&rig, &network);
+    rig.signal(Signal::Term);
     assert!(!client.is_closed());
     client.send(GET);
-    settle(&bench.executor);
+    settle(&rig.executor);
     let answer = received(&client);
     assert!(answer.contains("connection: close\r\n"), "{answer}");
     assert!(client.is_closed());
@@ -95,34 +95,35 @@ fn a_lame_duck_answers_with_connection_close() {
 
 #[test]
 fn new_and_idle_connections_are_closed_by_the_drain() {
-    let (bench, network) = serve(hello);
-    let (new, idle) = (connect(&bench, &network), connect(&bench, &network));
+    let (rig, network) = serve(hello);
+    let (new, idle) = (connect(&rig, &network), connect(&rig, &network));
     idle.send(GET);
-    settle(&bench.executor);
+    settle(&rig.executor);
     assert!(!received(&idle).is_empty());
-    bench.pass(Duration::from_millis(50));
-    bench.signal(Signal::Term);
+    rig.pass(Duration::from_millis(50));
+    rig.signal(Signal::Term);
     assert!(new.is_gone());
     assert!(idle.is_closed());
     assert_eq!(received(&idle), "");
     drop(idle);
-    let report = bench.report();
+    let report = rig.report();
     assert_eq!(report.services[0].counts.closed_idle, 2);
 }
 
 #[test]
 fn a_request_that_is_there_when_shutdown_begins_is_answered() {
-    let (bench, network) = serve(hello);
-    let (new, idle) = (connect(&bench, &network), connect(&bench, &network));
+    let (rig, network) = serve(hello);
+    let (new, idle) = (connect(&rig, &network), connect(&rig, &network));
     idle.send(GET);
-    settle(&bench.executor);
+    settle(&rig.executor);
     received(&idle);
     // None of these has been read when the drain begins.
     let queued = network.connect().expect("it listens");
+    rig.send(Signal::Term);
     for client in [&new, &idle, &queued] {
         client.send(GET);
     }
-    bench.signal(Signal::Term);
+    settle(&rig.executor);
     for client in [&new, &idle, &queued] {
         let answer = received(client);
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -130,117 +131,117 @@ fn a_request_that_is_there_when_shutdown_begins_is_answered() {
         assert!(client.is_closed());
     }
     drop((new, idle, queued));
-    assert!(bench.report().is_graceful());
+    assert!(rig.report().is_graceful());
 }
 
 #[test]
 fn a_newcomer_gets_a_moment_for_its_first_byte() {
     for preface in [GET, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"] {
-        let (bench, network) = serve(hello);
+        let (rig, network) = serve(hello);
         let queued = network.connect().expect("it listens");
         let silent = network.connect().expect("it listens");
-        bench.signal(Signal::Term);
+        rig.signal(Signal::Term);
         assert!(!queued.is_closed() && !silent.is_closed());
-        bench.clock.advance(Duration::from_millis(19));
+        rig.clock.advance(Duration::from_millis(19));
         queued.send(preface);
-        settle(&bench.executor);
+        settle(&rig.executor);
         assert!(!queued.received().is_empty());
         assert!(!silent.is_gone());
-        bench.clock.advance(Duration::from_millis(1));
-        settle(&bench.executor);
+        rig.clock.advance(Duration::from_millis(1));
+        settle(&rig.executor);
         assert!(silent.is_gone());
     }
 }
 
 #[test]
 fn a_request_in_flight_is_finished_and_says_close() {
-    let (bench, network) = serve(slow);
-    let client = connect(&bench, &network);
+    let (rig, network) = serve(slow);
+    let client = connect(&rig, &network);
     client.send(GET);
-    settle(&bench.executor);
+    settle(&rig.executor);
     assert_eq!(received(&client), "");
-    bench.signal(Signal::Term);
+    rig.signal(Signal::Term);
     let answer = received(&client);
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     assert!(answer.ends_with("at last"), "{answer}");
     drop(client);
-    let report = bench.report();
+    let report = rig.report();
     assert_eq!(report.services[0].counts.drained, 1);
 }
 
 #[test]
 fn half_a_head_gets_two_seconds_more_and_then_408() {
-    let (bench, network) = serve(hello);
-    let (late, in_time) = (connect(&bench, &network), connect(&bench, &network));
+    let (rig, network) = serve(hello);
+    let (late, in_time) = (connect(&rig, &network), connect(&rig, &network));
     for client in [&late, &in_time] {
         client.send(b"GET /it HTTP/1.1\r\nHos");
     }
     // It might still become the preface of HTTP/2.
-    let undecided = connect(&bench, &network);
+    let undecided = connect(&rig, &network);
     undecided.send(b"P");
-    settle(&bench.executor);
-    bench.signal(Signal::Term);
-    bench.pass(Duration::from_millis(1500));
+    settle(&rig.executor);
+    rig.signal(Signal::Term);
+    rig.pass(Duration::from_millis(1500));
     in_time.send(b"t: test\r\n\r\n");
-    settle(&bench.executor);
+    settle(&rig.executor);
     assert!(received(&in_time).ends_with("for client 2"));
     assert_eq!(received(&late), "");
-    bench.pass(Duration::from_millis(700));
+    rig.pass(Duration::from_millis(700));
     for client in [&late, &undecided] {
         assert!(received(client).starts_with("HTTP/1.1 408 "));
     }
     drop((late, in_time, undecided));
-    assert!(bench.report().is_graceful());
+    assert!(rig.report().is_graceful());
 }
 
 #[test]
 fn a_head_may_take_ten_seconds_and_an_idle_connection_a_minute() {
-    let (bench, network) = serve(hello);
+    let (rig, network) = serve(hello);
     let (slow, new, idle) =
-        (connect(&bench, &network), connect(&bench, &network), connect(&bench, &network));
+        (connect(&rig, &network), connect(&rig, &network), connect(&rig, &network));
     slow.send(b"G");
     idle.send(GET);
-    settle(&bench.executor);
+    settle(&rig.executor);
     received(&idle);
-    bench.pass(Duration::from_millis(9_900));
+    rig.pass(Duration::from_millis(9_900));
     assert_eq!(received(&slow), "");
-    bench.pass(Duration::from_millis(300));
+    rig.pass(Duration::from_millis(300));
     assert!(received(&slow).starts_with("HTTP/1.1 408 "));
-    bench.pass(Duration::from_millis(49_600));
+    rig.pass(Duration::from_millis(49_600));
     assert!(!new.is_closed() && !idle.is_closed());
-    bench.pass(Duration::from_millis(500));
+    rig.pass(Duration::from_millis(500));
     assert!(new.is_closed() && idle.is_closed());
 }
 
 #[test]
 fn a_client_that_takes_nothing_for_thirty_seconds_is_cut() {
-    let (bench, network) = serve(|_| async { Ok(Response::new("x".repeat(10_000))) });
+    let (rig, network) = serve(|_| async { Ok(Response::new("x".repeat(10_000))) });
     let [slow, stuck] = [(); 2].map(|()| network.connect_with_capacity(100).expect("it listens"));
     for client in [&slow, &stuck] {
         client.send(GET);
     }
-    settle(&bench.executor);
+    settle(&rig.executor);
     for _ in 0..2 {
-        bench.pass(Duration::from_secs(25));
+        rig.pass(Duration::from_secs(25));
         assert_eq!(slow.receive(100).len(), 100);
-        settle(&bench.executor);
+        settle(&rig.executor);
     }
     assert!(stuck.is_gone(), "it has taken nothing");
     assert!(!slow.is_closed(), "it goes on taking");
-    bench.pass(Duration::from_secs(31));
+    rig.pass(Duration::from_secs(31));
     assert!(slow.is_gone());
 }
 
 #[test]
 fn a_request_that_does_not_end_is_cut_off_and_named() {
-    let (bench, network) = serve(|_| pending());
-    let client = connect(&bench, &network);
+    let (rig, network) = serve(|_| pending());
+    let client = connect(&rig, &network);
     client.send(GET);
-    settle(&bench.executor);
-    bench.signal(Signal::Term);
-    bench.pass(Duration::from_secs(10));
+    settle(&rig.executor);
+    rig.signal(Signal::Term);
+    rig.pass(Duration::from_secs(10));
     assert!(client.is_gone());
-    let report = bench.report();
+    let report = rig.report();
     let straggler = report.stragglers[0].connection.as_ref().expect("it is a connection");
     assert_eq!(straggler.state, State::Active);
     assert_eq!(straggler.request, "GET /it");
@@ -249,35 +250,35 @@ fn a_request_that_does_not_end_is_cut_off_and_named() {
 
 #[test]
 fn a_panic_is_answered_with_500() {
-    let (bench, network) = serve(|_| async { panic!("on purpose") });
-    let client = connect(&bench, &network);
+    let (rig, network) = serve(|_| async { panic!("on purpose") });
+    let client = connect(&rig, &network);
     client.send(GET);
-    settle(&bench.executor);
+    settle(&rig.executor);
     assert!(received(&client).starts_with("HTTP/1.1 500 "));
     drop(client);
-    bench.signal(Signal::Term);
-    let report = bench.report();
+    rig.signal(Signal::Term);
+    let report = rig.report();
     assert!(report.is_graceful());
     assert_eq!(report.services[0].counts.panicked, 1);
 }
 
 #[test]
 fn an_http2_client_that_does_not_answer_the_goodbye_gets_two_seconds() {
-    let (bench, network) = serve(hello);
-    let client = connect(&bench, &network);
+    let (rig, network) = serve(hello);
+    let client = connect(&rig, &network);
     client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     client.send(b"\0\0\0\x04\0\0\0\0\0"); // SETTINGS
-    settle(&bench.executor);
+    settle(&rig.executor);
     client.received();
-    bench.signal(Signal::Term);
+    rig.signal(Signal::Term);
     let goodbye = client.received();
     let go_away = b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0";
     assert!(goodbye.starts_with(go_away), "{goodbye:?}");
-    bench.pass(Duration::from_millis(1900));
+    rig.pass(Duration::from_millis(1900));
     assert!(!client.is_gone());
-    bench.pass(Duration::from_millis(200));
+    rig.pass(Duration::from_millis(200));
     assert!(client.is_gone());
-    let report = bench.report();
+    let report = rig.report();
     assert!(report.is_graceful());
     assert_eq!(report.services[0].counts.closed_idle, 1);
 }
@@ -302,15 +303,15 @@ fn an_upgraded_stream_is_the_handlers_and_is_waited_for() {
         headers.insert("upgrade", "test".parse().expect("it is a value"));
         Ok(response)
     }
-    let (bench, network) = serve(upgrade);
-    let client = connect(&bench, &network);
+    let (rig, network) = serve(upgrade);
+    let client = connect(&rig, &network);
     client.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\n");
-    settle(&bench.executor);
+    settle(&rig.executor);
     assert!(received(&client).starts_with("HTTP/1.1 101 "));
     assert!(!client.is_closed());
-    bench.signal(Signal::Term);
-    let Bench { executor, run, .. } = bench;
-    let report = future::block_on(executor.run(run));
+    rig.signal(Signal::Term);
+    let Rig { executor, run, .. } = rig;
+    let report = bounded(executor.run(run)).unwrap();
     assert!(client.is_gone());
     assert!(report.is_graceful());
 }
@@ -323,11 +324,11 @@ fn a_router_of_axum_is_served() {
     );
     let (listener, network) = memory();
     let server = Server::new(listener, Hyper::new(adieu::hyper::tower(router)));
-    let bench = Bench::start(|supervisor| supervisor.service("api", server));
-    let client = connect(&bench, &network);
+    let rig = Rig::start(|supervisor| supervisor.service("api", server));
+    let client = connect(&rig, &network);
     for (path, status, body) in [("/it", 200, "it"), ("/you", 200, "you"), ("/a/b", 404, "")] {
         client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes());
-        settle(&bench.executor);
+        settle(&rig.executor);
         let answer = received(&client);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
@@ -372,8 +373,8 @@ fn with_server<T>(client: impl AsyncFnOnce(String, Trigger) -> T) -> (T, Report)
     });
     let server = Hyper::bind("127.0.0.1:0", drip).expect("a port is free");
     let address = server.listener().address();
-    let run = supervisor.service("api", server).run(stream::pending());
-    smol::block_on(future::zip(client(format!("http://{address}"), trigger), run))
+    let supervisor = supervisor.service("api", server);
+    run_with(supervisor, client(format!("http://{address}"), trigger))
 }
 
 fn command(path: PathBuf, arguments: &[&str]) -> Command {

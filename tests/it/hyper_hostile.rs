@@ -16,7 +16,7 @@ use adieu::hyper::hyper::{Request, Response};
 use adieu::{Listener, Peer, Server, Signal, Stream};
 use futures_lite::{AsyncRead, AsyncWrite, future};
 
-use crate::bench::Bench;
+use crate::rig::Rig;
 
 /// How long a flood is, in bytes.
 const FLOOD: usize = 16 * 1024 * 1024;
@@ -113,10 +113,9 @@ fn turns_of_others(opening: &'static [u8], again: &'static [u8]) -> usize {
         Ok::<(), Infallible>(())
     };
     let server = Server::new(OneClient(Some(flood)), Hyper::new(service_fn(hello)));
-    let bench =
-        Bench::start(|supervisor| supervisor.service("api", server).service("other", other));
-    bench.signal(Signal::Term);
-    assert!(bench.report().is_graceful());
+    let rig = Rig::start(|supervisor| supervisor.service("api", server).service("other", other));
+    rig.signal(Signal::Term);
+    assert!(rig.report().is_graceful());
     turns.get()
 }
 

@@ -16,7 +16,7 @@ use adieu::testing::memory;
 use futures_lite::AsyncRead;
 use futures_lite::io::BufReader;
 
-use crate::bench::Bench;
+use crate::rig::Rig;
 use crate::web::{Web, get, post, post_chunked};
 
 /// Limits are kept to within this.
@@ -242,7 +242,7 @@ fn the_limits_of_a_server_can_be_set_too() {
     let (listener, network) = memory();
     let limits = Limits { requests: 1, ..Limits::default() };
     let server = Server::new(listener, Http::new(echo)).limits(limits);
-    let web = Web { bench: Bench::start(|s| s.service("web", server)), network };
+    let web = Web { rig: Rig::start(|s| s.service("web", server)), network };
     assert!(web.ask(get("/", "")).one().says_close());
 }
 

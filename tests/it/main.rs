@@ -7,10 +7,7 @@ mod accept;
 #[cfg(feature = "admin")]
 mod admin;
 #[cfg(feature = "http")]
-mod answer;
-#[cfg(feature = "http")]
 mod answers;
-mod bench;
 mod clients;
 #[cfg(feature = "http")]
 mod drain;
@@ -20,8 +17,6 @@ mod fuzz_quick;
 mod grpc;
 #[cfg(feature = "http")]
 mod guard;
-#[cfg(feature = "http")]
-mod harness;
 #[cfg(feature = "hyper")]
 mod hyper;
 #[cfg(feature = "hyper")]
@@ -31,7 +26,12 @@ mod lame_duck;
 #[cfg(feature = "http")]
 mod limits;
 mod promises;
+#[cfg(feature = "http")]
+mod properties;
+#[cfg(feature = "http")]
+mod reader;
 mod readme;
+mod rig;
 mod supervisor;
 mod tcp;
 #[cfg(feature = "http")]

@@ -13,11 +13,10 @@ use adieu::testing::{MemoryStream, Network, memory, settle};
 use adieu::{
     Connection, Listener, Outcome, Server, Signal, State, Stream, Supervisor, Tcp, TcpListener,
 };
-use futures_lite::{AsyncReadExt, AsyncWriteExt, stream};
-use smol::LocalExecutor;
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
-use crate::bench::{self, Bench};
 use crate::clients;
+use crate::rig::{self, Rig};
 
 async fn echo<S: Stream>(stream: &mut S, connection: &Connection) -> io::Result<()> {
     let mut bytes = Vec::new();
@@ -28,54 +27,54 @@ async fn echo<S: Stream>(stream: &mut S, connection: &Connection) -> io::Result<
 }
 
 /// A service named `tcp` under a supervisor of its own.
-fn serve<F>(handler: F) -> (Bench, Network)
+fn serve<F>(handler: F) -> (Rig, Network)
 where
     F: AsyncFn(&mut MemoryStream, &Connection) -> io::Result<()> + 'static,
 {
     let (listener, network) = memory();
     let server = Server::new(listener, Tcp::new(handler));
-    (Bench::start(|supervisor| supervisor.service("tcp", server)), network)
+    (Rig::start(|supervisor| supervisor.service("tcp", server)), network)
 }
 
-fn connect(bench: &Bench, network: &Network) -> MemoryStream {
+fn connect(rig: &Rig, network: &Network) -> MemoryStream {
     let client = network.connect().expect("it listens");
-    settle(&bench.executor);
+    settle(&rig.executor);
     client
 }
 
 #[test]
 fn what_is_sent_comes_back() {
-    let (bench, network) = serve(echo);
-    let client = connect(&bench, &network);
+    let (rig, network) = serve(echo);
+    let client = connect(&rig, &network);
     client.send(b"one");
-    settle(&bench.executor);
+    settle(&rig.executor);
     assert_eq!(client.received(), b"one");
     client.send(b"two");
-    settle(&bench.executor);
+    settle(&rig.executor);
     assert_eq!(client.received(), b"two");
 }
 
 #[test]
 fn an_idle_connection_is_closed_by_the_drain() {
-    let (bench, network) = serve(echo);
-    let client = connect(&bench, &network);
-    bench.signal(Signal::Term);
+    let (rig, network) = serve(echo);
+    let client = connect(&rig, &network);
+    rig.signal(Signal::Term);
     assert!(client.is_closed());
     drop(client);
-    settle(&bench.executor);
-    let report = bench.report();
+    settle(&rig.executor);
+    let report = rig.report();
     assert!(report.is_graceful());
     assert_eq!(report.services[0].counts.drained, 1, "its handler was told, and came to an end");
 }
 
 #[test]
 fn bytes_that_are_there_when_shutdown_begins_are_served() {
-    let (bench, network) = serve(echo);
-    let known = connect(&bench, &network);
+    let (rig, network) = serve(echo);
+    let known = connect(&rig, &network);
     let waiting = network.connect().expect("it listens");
     known.send(b"known");
     waiting.send(b"waiting");
-    bench.signal(Signal::Term);
+    rig.signal(Signal::Term);
     assert_eq!(known.received(), b"known");
     assert_eq!(waiting.received(), b"waiting");
     assert!(known.is_closed() && waiting.is_closed());
@@ -83,19 +82,19 @@ fn bytes_that_are_there_when_shutdown_begins_are_served() {
 
 #[test]
 fn a_handler_may_say_goodbye() {
-    let (bench, network) = serve(async |stream: &mut MemoryStream, connection: &Connection| {
+    let (rig, network) = serve(async |stream: &mut MemoryStream, connection: &Connection| {
         connection.shutdown().begun().await;
         stream.write_all(b"goodbye").await
     });
-    let client = connect(&bench, &network);
+    let client = connect(&rig, &network);
     assert_eq!(client.received(), b"");
-    bench.signal(Signal::Term);
+    rig.signal(Signal::Term);
     assert_eq!(client.received(), b"goodbye");
     assert!(client.is_closed());
     assert!(!client.is_gone(), "what was said last must be read before the socket goes");
-    bench.pass(Duration::from_millis(500));
+    rig.pass(Duration::from_millis(500));
     assert!(client.is_gone());
-    let report = bench.report();
+    let report = rig.report();
     assert!(report.is_graceful());
     assert_eq!(report.services[0].counts.drained, 1);
 }
@@ -110,14 +109,14 @@ fn a_handler_that_does_not_end_is_cut_off_and_named() {
         }
     }
     let seen = dropped.clone();
-    let (bench, network) = serve(async move |_: &mut MemoryStream, _: &Connection| {
+    let (rig, network) = serve(async move |_: &mut MemoryStream, _: &Connection| {
         let _guard = Guard(seen.clone());
         pending().await
     });
-    let client = connect(&bench, &network);
-    bench.signal(Signal::Term);
-    bench.pass(Duration::from_secs(10));
-    let report = bench.report();
+    let client = connect(&rig, &network);
+    rig.signal(Signal::Term);
+    rig.pass(Duration::from_secs(10));
+    let report = rig.report();
     assert!(dropped.get());
     assert!(client.is_gone());
     assert!(matches!(report.services[0].outcome, Outcome::CutOff));
@@ -129,30 +128,30 @@ fn a_handler_that_does_not_end_is_cut_off_and_named() {
 
 #[test]
 fn a_panic_costs_one_connection() {
-    let (bench, network) = serve(async |stream: &mut MemoryStream, connection: &Connection| {
+    let (rig, network) = serve(async |stream: &mut MemoryStream, connection: &Connection| {
         let mut bytes = Vec::new();
         connection.read(stream, &mut bytes).await?;
         assert_ne!(bytes, b"panic");
         stream.write_all(&bytes).await
     });
-    let (unlucky, lucky) = (connect(&bench, &network), connect(&bench, &network));
+    let (unlucky, lucky) = (connect(&rig, &network), connect(&rig, &network));
     unlucky.send(b"panic");
     lucky.send(b"calm");
-    settle(&bench.executor);
+    settle(&rig.executor);
     assert!(unlucky.is_gone());
     assert_eq!(lucky.received(), b"calm");
     drop(lucky);
-    bench.signal(Signal::Term);
-    let report = bench.report();
+    rig.signal(Signal::Term);
+    let report = rig.report();
     assert_eq!(report.services[0].counts.panicked, 1);
     assert!(report.is_graceful());
 }
 
 #[test]
 fn an_error_of_a_handler_closes_at_once() {
-    let (bench, network) =
+    let (rig, network) =
         serve(async |_: &mut MemoryStream, _: &Connection| Err(io::Error::other("no")));
-    assert!(connect(&bench, &network).is_gone());
+    assert!(connect(&rig, &network).is_gone());
 }
 
 #[test]
@@ -170,9 +169,7 @@ fn netcat_is_echoed_and_let_go() {
         trigger.shut_down();
         echoed
     };
-    let executor = LocalExecutor::new();
-    let run = executor.run(supervisor.run(stream::pending()));
-    let (echoed, report) = smol::block_on(futures_lite::future::zip(client, run));
+    let (echoed, report) = rig::run_with(supervisor, client);
     assert_eq!(echoed, "hello\n");
     assert!(report.is_graceful());
 }
@@ -190,8 +187,7 @@ fn a_client_that_only_connects_over_tcp_is_let_go_at_once() {
         trigger.shut_down();
         stream.read(&mut [0]).await
     };
-    let run = supervisor.run(stream::pending());
-    let (end, report) = smol::block_on(futures_lite::future::zip(client, run));
+    let (end, report) = rig::run_with(supervisor, client);
     assert_eq!(end.expect("it is closed in good order"), 0);
     assert!(report.is_graceful());
 }
@@ -202,10 +198,10 @@ fn while_a_listener_closes_newcomers_are_kept_away_and_its_queue_is_served() {
     let mut listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr();
     let _queued = StdStream::connect(address).expect("it listens");
-    assert!(!listener.stop_handshakes().is_zero());
+    assert!(!listener.refuse_newcomers().is_zero());
     // Its SYN is dropped, and would be sent again after a second.
     let late = StdStream::connect_timeout(&address, Duration::from_millis(50));
     assert_eq!(late.expect_err("it closes").kind(), io::ErrorKind::TimedOut);
-    assert!(bench::accepts(&mut listener));
-    assert!(!bench::accepts(&mut listener), "the queue is empty");
+    assert!(rig::accepts(&mut listener));
+    assert!(!rig::accepts(&mut listener), "the queue is empty");
 }

@@ -8,7 +8,7 @@ use adieu::http::http_types::{Request, Response, Result};
 use adieu::testing::{MemoryStream, Network, memory, settle};
 use adieu::{Report, Server, Signal};
 
-use crate::bench::Bench;
+use crate::rig::Rig;
 
 /// Takes as many milliseconds as the path says.
 async fn handler(request: Request, exchange: Exchange) -> Result<Response> {
@@ -21,7 +21,7 @@ async fn handler(request: Request, exchange: Exchange) -> Result<Response> {
 fn drained(busy: &[u64], idle: usize, grace: Duration) -> Report {
     let (listener, network) = memory();
     let server = Server::new(listener, Http::new(handler));
-    let bench = Bench::start(|s| s.service("web", server).grace(grace));
+    let rig = Rig::start(|s| s.service("web", server).grace(grace));
     let client = |bytes: &[u8]| -> MemoryStream {
         let client = Network::connect(&network).unwrap();
         client.send(bytes);
@@ -30,14 +30,15 @@ fn drained(busy: &[u64], idle: usize, grace: Duration) -> Report {
     let get = |millis: u64| format!("GET /{millis} HTTP/1.1\r\nHost: test\r\n\r\n");
     let idle: Vec<_> = (0..idle).map(|_| client(b"")).collect();
     let busy: Vec<_> = busy.iter().map(|millis| client(get(*millis).as_bytes())).collect();
-    settle(&bench.executor);
-    bench.pass(Duration::from_millis(500));
+    settle(&rig.executor);
+    rig.pass(Duration::from_millis(500));
     // One more waits in the accept queue.
+    rig.send(Signal::Term);
     let late = client(get(300).as_bytes());
-    bench.signal(Signal::Term);
-    bench.pass(grace);
+    settle(&rig.executor);
+    rig.pass(grace);
     drop((idle, busy, late));
-    bench.report()
+    rig.report()
 }
 
 /// Keeps the picture where somebody can look at it: in the directory named by this variable.
@@ -81,12 +82,11 @@ fn thousands_of_connections_are_folded_into_a_hundred_bars_at_most() {
 
 #[test]
 fn a_drain_with_nothing_to_do_is_drawn_too() {
-    let bench = Bench::start(|s| {
-        s.service("a <b> & c", |_cx| std::future::pending::<std::io::Result<()>>())
-    });
-    bench.signal(Signal::Int);
-    bench.pass(Duration::from_secs(10));
-    let svg = bench.report().timeline();
+    let rig =
+        Rig::start(|s| s.service("a <b> & c", |_cx| std::future::pending::<std::io::Result<()>>()));
+    rig.signal(Signal::Int);
+    rig.pass(Duration::from_secs(10));
+    let svg = rig.report().timeline();
     keep("nothing.svg", &svg);
     assert!(svg.contains("a &lt;b&gt; &amp; c: 0 connections<"), "{svg}");
 }

@@ -119,10 +119,10 @@ fn an_upgraded_connection_is_told_of_the_drain_and_awaited() {
     let client = web.connect();
     client.send(get("/told", UPGRADE) + "hello");
     client.stream.received();
-    web.bench.signal(Signal::Term);
+    web.rig.signal(Signal::Term);
     assert_eq!(client.stream.received(), b"BYE");
     assert!(client.is_gone());
-    let report = web.bench.report();
+    let report = web.rig.report();
     assert!(report.is_graceful());
     let counts = &report.service("web").unwrap().counts;
     assert_eq!((counts.requests, counts.drained), (1, 1));
@@ -133,13 +133,13 @@ fn an_upgraded_connection_is_named_and_cut_off_at_the_deadline() {
     let web = Web::serve(shout);
     let client = web.connect();
     client.send(get("/", UPGRADE));
-    web.bench.signal(Signal::Term);
+    web.rig.signal(Signal::Term);
     web.pass(Duration::from_secs(9));
     client.send("still there?");
     assert!(client.stream.received().ends_with(b"STILL THERE?"));
     let stream = client.stream;
-    web.bench.pass(Duration::from_secs(1));
-    let report = web.bench.report();
+    web.rig.pass(Duration::from_secs(1));
+    let report = web.rig.report();
     let connection = report.stragglers[0].connection.as_ref().unwrap();
     assert_eq!((report.stragglers.len(), connection.state), (1, State::Upgraded));
     assert_eq!(report.service("web").unwrap().counts.cut_off, 1);
@@ -168,7 +168,7 @@ type Step<T> = Task<(T, WebSocketStream<MemoryStream>)>;
 impl<'a> Socket<'a> {
     fn open(web: &'a Web) -> Socket<'a> {
         let stream = web.network.connect().unwrap();
-        let opening = web.bench.executor.spawn(client_async("ws://test/", stream));
+        let opening = web.rig.executor.spawn(client_async("ws://test/", stream));
         web.settle();
         let (socket, response) = done(opening).expect("a handshake");
         assert_eq!(response.status(), 101);
@@ -177,7 +177,7 @@ impl<'a> Socket<'a> {
 
     fn send(&mut self, message: Message) {
         let mut socket = self.socket.take().unwrap();
-        let step: Step<_> = self.web.bench.executor.spawn(async move {
+        let step: Step<_> = self.web.rig.executor.spawn(async move {
             let sent = socket.send(message).await;
             (sent, socket)
         });
@@ -186,7 +186,7 @@ impl<'a> Socket<'a> {
 
     fn next(&mut self) -> Option<std::result::Result<Message, Error>> {
         let mut socket = self.socket.take().unwrap();
-        let step: Step<_> = self.web.bench.executor.spawn(async move {
+        let step: Step<_> = self.web.rig.executor.spawn(async move {
             let message = socket.next().await;
             (message, socket)
         });
@@ -220,23 +220,23 @@ fn the_websocket_example_sends_back_what_it_gets() {
 fn the_websocket_example_says_goodbye_when_it_shuts_down() {
     let web = Web::serve(websocket::handler);
     let mut socket = Socket::open(&web);
-    web.bench.signal(Signal::Term);
+    web.rig.signal(Signal::Term);
     let Some(Ok(Message::Close(Some(close)))) = socket.next() else { panic!("no Close frame") };
     assert_eq!(close.code, CloseCode::Away);
-    assert!(!web.bench.run.is_finished(), "it waits for the client's");
+    assert!(!web.rig.run.is_finished(), "it waits for the client's");
     // Reading on, the client answers, and the server ends the connection.
     assert!(socket.next().is_none());
-    assert!(web.bench.report().is_graceful());
+    assert!(web.rig.report().is_graceful());
 }
 
 #[test]
 fn the_websocket_example_waits_for_the_clients_goodbye_until_the_deadline() {
     let web = Web::serve(websocket::handler);
     let _silent = Socket::open(&web);
-    web.bench.signal(Signal::Term);
+    web.rig.signal(Signal::Term);
     web.pass(Duration::from_secs(10));
     drop(_silent);
-    assert_eq!(web.bench.report().exit_status(), 124);
+    assert_eq!(web.rig.report().exit_status(), 124);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! An HTTP server on the bench, and what its clients see.
+//! An HTTP server on the rig, and what its clients see.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use adieu::Server;
 use adieu::http::{Handler, Http, Limits};
 use adieu::testing::{MemoryStream, Network, memory, settle};
 
-use crate::answer::{Answer, answers};
-use crate::bench::Bench;
+use crate::reader::{Answer, answers};
+use crate::rig::Rig;
 
 /// A server under test.
 pub struct Web {
-    pub bench: Bench,
+    pub rig: Rig,
     pub network: Network,
 }
 
@@ -26,8 +26,8 @@ impl Web {
 
     fn with(http: Http) -> Web {
         let (listener, network) = memory();
-        let bench = Bench::start(|s| s.service("web", Server::new(listener, http)));
-        Web { bench, network }
+        let rig = Rig::start(|s| s.service("web", Server::new(listener, http)));
+        Web { rig, network }
     }
 
     pub fn connect(&self) -> Client<'_> {
@@ -47,11 +47,11 @@ impl Web {
     }
 
     pub fn settle(&self) {
-        settle(&self.bench.executor);
+        settle(&self.rig.executor);
     }
 
     pub fn pass(&self, time: Duration) {
-        self.bench.pass(time);
+        self.rig.pass(time);
     }
 }
 

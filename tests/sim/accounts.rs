@@ -5,7 +5,8 @@ use std::cell::Ref;
 use adieu::{Outcome, Report};
 
 use crate::net::{End, look};
-use crate::plan::ServicePlan;
+use crate::plan::{ServicePlan, Then};
+use crate::watch::until;
 use crate::world::{Seen, World};
 
 pub fn judge(world: &World, report: &Report, number: usize) -> Result<(), String> {
@@ -48,13 +49,19 @@ pub fn judge(world: &World, report: &Report, number: usize) -> Result<(), String
     }
     equal("timed", counts.latency.count(), counts.requests as usize)?;
     let is_http = matches!(world.plan.services[number], ServicePlan::Http { .. });
-    let upgrades = clients().any(|seen| seen.answers.iter().any(|(one, _)| one.status == 101));
+    // What goes over a connection after that is not counted, whether or not the client has heard of it.
+    let upgrades = (world.plan.clients.iter().zip(&world.seen)).any(|(plan, seen)| {
+        plan.service == number
+            && plan.requests.iter().zip(&seen.borrow().requests).any(|(request, asked)| {
+                asked.handled.is_some() && matches!(request.handling.then, Then::Upgrade { .. })
+            })
+    });
     if is_http && !upgrades {
         let sum = |one: fn(&End) -> u64| ends.iter().map(|end| one(end)).sum::<u64>() as usize;
         equal("bytes received", counts.received, sum(|end| end.read))?;
         equal("bytes sent", counts.sent, sum(|end| end.written))?;
     }
-    if !clients().any(|seen| seen.answers.iter().any(|(answer, _)| answer.status == 101)) {
+    if !upgrades {
         let ended = counts.drained + counts.closed_idle + counts.cut_off;
         let seen = ends.iter().filter(|end| end.dropped_draining).count();
         equal("ended in the drain", ended, seen)?;
@@ -85,16 +92,12 @@ fn judge_outcome(world: &World, report: &Report, number: usize) -> Result<(), St
     let in_time = report.aborted.is_none();
     let right = match &world.plan.services[number] {
         ServicePlan::Stuck => matches!(outcome, Outcome::CutOff),
-        ServicePlan::Told(takes) | ServicePlan::Spawns(takes) if in_time => {
-            matches!(outcome, Outcome::Finished)
-                || world.plan.lame_duck + *takes >= world.plan.grace
-        }
-        // One that was not told cannot be late.
-        ServicePlan::Admin(_) if world.served[number].told.get().is_none() => {
-            return match outcome {
-                Outcome::CutOff => Ok(()),
-                _ => Err(format!("it {outcome}")),
+        ServicePlan::Told(takes) | ServicePlan::Spawns(takes) => {
+            let Some(told) = world.served[number].told.get() else {
+                return Err("it was dropped untold".to_owned());
             };
+            let until = until(world, world.plan.stages[number]).unwrap_or_default();
+            matches!(outcome, Outcome::Finished) || !in_time || told + *takes >= until
         }
         _ => true,
     };

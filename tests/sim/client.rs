@@ -134,7 +134,7 @@ impl Client {
                 }
                 let seen = &mut self.world.seen[self.number].borrow_mut();
                 seen.raw_sent.extend(bytes);
-                if !self.world.draining() {
+                if !self.world.draining(plan.service) {
                     seen.raw_arrived = seen.raw_sent.len();
                 }
             }

@@ -11,7 +11,7 @@ use crate::client::{id, is_raw};
 use crate::net::look;
 use crate::plan::{BodyPlan, ClientPlan, Event, RequestPlan, ServicePlan, Talk, Then};
 use crate::talk;
-use crate::watch::{Watch, all_have_finished};
+use crate::watch::{Watch, all_have_finished, until};
 use crate::world::{Asked, Seen, Stamp, World};
 
 /// The least that half a head is given, and a connection that lingers.
@@ -120,9 +120,11 @@ impl Case<'_> {
         }
         talk::judge_echo(self.seen)?;
         if is_named(self.report, self.plan.service, peer) {
-            return match look(&end).dropped_at == self.watch.finished {
+            let dropped = look(&end).dropped_at;
+            let until = until(self.world, self.world.plan.stages[self.plan.service]);
+            return match dropped == until || dropped == self.watch.finished {
                 true => Ok(()),
-                false => Err("it is named, and was not the last to go".to_owned()),
+                false => Err("it is named, and its time was not over".to_owned()),
             };
         }
         if self.seen.vanished {

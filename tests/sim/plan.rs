@@ -12,7 +12,11 @@ pub struct Plan {
     pub seed: u64,
     pub lame_duck: Duration,
     pub grace: Duration,
+    /// What each stage reserves of the grace period.
+    pub reserves: Vec<Duration>,
     pub services: Vec<ServicePlan>,
+    /// The stage of each service; services are in the order of their stages.
+    pub stages: Vec<usize>,
     pub clients: Vec<ClientPlan>,
     pub events: Vec<(Duration, Event)>,
 }
@@ -24,8 +28,6 @@ pub enum ServicePlan {
         limits: Limits,
     },
     Tcp,
-    /// Is told when all others have ended, and then takes so long to end.
-    Admin(Duration),
     /// Is told, and then takes so long to end.
     Told(Duration),
     Stuck,
@@ -36,7 +38,7 @@ pub enum ServicePlan {
     Spawns(Duration),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Event {
     Signal(Signal),
     Trigger,
@@ -174,10 +176,21 @@ impl Plan {
             }
         }
         events.sort_by_key(|(at, _)| *at);
-        let grace = [0, 1_000, 3_000, 10_000, 10_000][rng.usize(..5)];
+        let grace = [0, 0, 1_000, 3_000, 10_000, 10_000][rng.usize(..6)];
         let grace = Duration::from_millis(grace);
-        Plan { seed, lame_duck: rest(rng), grace, services, clients, events }
+        let (stages, reserves) = stages(rng, services.len(), grace);
+        Plan { seed, lame_duck: rest(rng), grace, reserves, services, stages, clients, events }
     }
+}
+
+/// The stage of each service, and what each stage reserves: all together no more than there is.
+fn stages(rng: &mut Rng, services: usize, grace: Duration) -> (Vec<usize>, Vec<Duration>) {
+    let count = [1, 1, 2, 3][rng.usize(..4)];
+    let mut stages: Vec<_> = (0..services).map(|_| rng.usize(..count)).collect();
+    stages.sort_unstable();
+    let reserve = |rng: &mut Rng| grace * rng.u32(..4) / (4 * count as u32);
+    let reserves = (0..count).map(|_| reserve(rng)).collect();
+    (stages, reserves)
 }
 
 impl ServicePlan {
@@ -195,7 +208,7 @@ fn service(rng: &mut Rng) -> ServicePlan {
         3 => ServicePlan::Returns(moment(rng)),
         4 | 5 => ServicePlan::Told(moment(rng)),
         6 => ServicePlan::Spawns(moment(rng)),
-        7 => ServicePlan::Admin(rest(rng)),
+        7 => ServicePlan::Told(rest(rng)),
         8..12 => ServicePlan::Tcp,
         _ => http(rng),
     }
@@ -223,7 +236,7 @@ fn cause(rng: &mut Rng) -> Event {
     match rng.usize(..20) {
         0..4 => Event::Trigger,
         4..8 => Event::Signal(Signal::Int),
-        8 => Event::Signal(Signal::Quit),
+        8 | 9 => Event::Signal(Signal::Quit),
         _ => Event::Signal(Signal::Term),
     }
 }

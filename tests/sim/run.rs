@@ -9,7 +9,7 @@ use async_channel::Sender;
 use futures_lite::future;
 use smol::LocalExecutor;
 
-use crate::plan::{Event, Plan, ServicePlan};
+use crate::plan::{Event, Plan};
 use crate::server::Simulated;
 use crate::watch::Watch;
 use crate::world::World;
@@ -18,6 +18,9 @@ use crate::{client, judge};
 /// More turns of the executor than this at one instant, or more instants, are a loop without end.
 const TURNS: usize = 100_000;
 const INSTANTS: usize = 20_000;
+
+/// Two signals closer together than this are one request.
+const PAIR: Duration = Duration::from_millis(100);
 
 /// What a seed has come to.
 pub struct Outcome {
@@ -35,7 +38,7 @@ pub fn run(seed: u64, verbose: bool) -> Outcome {
     let world = Rc::new(World::new(plan, networks, verbose));
     let executor = LocalExecutor::new();
     let mut watch = Watch::default();
-    let report = stage(&world, listeners, &executor, &mut watch);
+    let report = perform(&world, listeners, &executor, &mut watch);
     if let Some(report) = report {
         if verbose {
             println!("{report}");
@@ -49,7 +52,7 @@ pub fn run(seed: u64, verbose: bool) -> Outcome {
     Outcome { violations: world.violations(), hash: world.hash() }
 }
 
-fn stage(
+fn perform(
     world: &Rc<World>,
     listeners: Vec<adieu::testing::MemoryListener>,
     executor: &LocalExecutor<'static>,
@@ -58,13 +61,18 @@ fn stage(
     let (signals, received) = async_channel::unbounded();
     let mut supervisor = Supervisor::new().clock(world.clock.clone()).grace(world.plan.grace);
     supervisor = supervisor.lame_duck(world.plan.lame_duck);
-    for (number, listener) in listeners.into_iter().enumerate() {
-        let service = Simulated { world: world.clone(), number, listener };
-        let name = number.to_string();
-        supervisor = match world.plan.services[number] {
-            ServicePlan::Admin(_) => supervisor.admin(&name, service),
-            _ => supervisor.service(&name, service),
-        };
+    let mut listeners = listeners.into_iter().enumerate().peekable();
+    for (stage, reserve) in world.plan.reserves.iter().enumerate() {
+        if stage > 0 {
+            supervisor = supervisor.next_stage();
+        }
+        supervisor = supervisor.reserve(*reserve);
+        while let Some((number, listener)) =
+            listeners.next_if(|(number, _)| world.plan.stages[*number] == stage)
+        {
+            let service = Simulated { world: world.clone(), number, listener };
+            supervisor = supervisor.service(&number.to_string(), service);
+        }
     }
     let trigger = supervisor.trigger();
     let run = executor.spawn(supervisor.run(received));
@@ -89,7 +97,7 @@ fn stage(
         world.violation(format_args!("the run does not end"));
         return None;
     }
-    Some(future::block_on(run))
+    Some(future::block_on(run).expect("names are numbers"))
 }
 
 /// Lets the plan's events happen.
@@ -101,8 +109,10 @@ async fn befall(world: Rc<World>, signals: Sender<Signal>, trigger: Trigger) {
         world.tell(format_args!("{event:?}"));
         match event {
             Event::Signal(signal) => {
-                let second = world.signalled.replace(true);
-                world.aborted.set(world.aborted.get() || second || *signal == Signal::Quit);
+                let first = world.signalled.get().unwrap_or(now);
+                world.signalled.set(Some(first));
+                let aborts = now >= first + PAIR || *signal == Signal::Quit;
+                world.aborted.set(world.aborted.get() || aborts);
                 // The run may be over.
                 let _ = signals.try_send(*signal);
             }

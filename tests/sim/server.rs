@@ -37,9 +37,8 @@ impl Service for Simulated {
         let shutdown = cx.shutdown().clone();
         world.leave.borrow_mut().get_or_insert(cx.status().leaving().clone());
         let plan = &world.plan.services[number];
-        if !matches!(plan, ServicePlan::Admin(_)) {
-            world.shutdown.borrow_mut().get_or_insert(shutdown.clone());
-        }
+        let stage = world.plan.stages[number];
+        world.stops[stage].borrow_mut().get_or_insert(shutdown.clone());
         let _alive = world.alive.clone();
         let told = |world: &World| world.served[number].told.set(Some(world.now()));
         match plan {
@@ -66,11 +65,14 @@ impl Service for Simulated {
                     });
                 return Server::new(listener, tcp).serve(cx).await;
             }
-            ServicePlan::Told(takes) | ServicePlan::Admin(takes) => {
+            ServicePlan::Told(takes) => {
                 shutdown.begun().await;
                 told(&world);
-                if matches!(plan, ServicePlan::Admin(_)) && !watch::others_have_ended(&world) {
-                    world.violation(format_args!("{number}: an admin service is told too early"));
+                if let Some(earlier) = stage.checked_sub(1) {
+                    let over = watch::until(&world, earlier).is_some_and(|at| world.now() >= at);
+                    if !over && !world.aborted.get() && !watch::have_ended(&world, earlier) {
+                        world.violation(format_args!("{number}: is told too early"));
+                    }
                 }
                 cx.sleep(*takes).await;
             }
@@ -137,7 +139,8 @@ async fn handle(world: Rc<World>, mut request: Request, exchange: Exchange) -> R
             response.set_body(content(&id, *len));
         }
         Then::Stream(parts) => {
-            response.set_body(stream(&world, &exchange, &id, parts));
+            let busy = world.served[service].busy.clone();
+            response.set_body(stream(&world, busy, &exchange, &id, parts));
         }
         Then::Fail(_) | Then::Panic => {}
         Then::Never => pending().await,
@@ -145,7 +148,7 @@ async fn handle(world: Rc<World>, mut request: Request, exchange: Exchange) -> R
             response.set_status(StatusCode::SwitchingProtocols);
             let upgraded = response.recv_upgrade().await;
             let (cx, polite) = (exchange.clone(), *polite);
-            let held = (world.busy.clone(), world.alive.clone());
+            let held = (world.served[service].busy.clone(), world.alive.clone());
             exchange.spawn(async move {
                 let _held = held;
                 let Some(connection) = upgraded.await else { return };
@@ -156,7 +159,8 @@ async fn handle(world: Rc<World>, mut request: Request, exchange: Exchange) -> R
         }
     }
     let at = world.tell(format_args!("handler {id}: ends"));
-    let handled = Handled { at, leaving: world.leaving(), draining: exchange.draining() };
+    let leaving = world.says_close(service);
+    let handled = Handled { at, leaving, draining: exchange.draining() };
     world.seen[client].borrow_mut().requests[number].handled = Some(handled);
     match &plan.handling.then {
         Then::Fail(status) => Err(Error::from_str(*status, "simulated")),
@@ -180,11 +184,17 @@ async fn echo(mut connection: Upgraded) -> io::Result<()> {
 }
 
 /// A body that comes in parts, written by a task of the service.
-fn stream(world: &Rc<World>, exchange: &Exchange, id: &str, parts: &[(Duration, usize)]) -> Body {
+fn stream(
+    world: &Rc<World>,
+    busy: Rc<()>,
+    exchange: &Exchange,
+    id: &str,
+    parts: &[(Duration, usize)],
+) -> Body {
     let whole = content(id, parts.iter().map(|(_, len)| len).sum());
     let (sender, parts_sent) = async_channel::bounded(1);
     let (parts, cx) = (parts.to_vec(), exchange.clone());
-    let held = (world.busy.clone(), world.alive.clone());
+    let held = (busy, world.alive.clone());
     exchange.spawn(async move {
         let _held = held;
         let mut at = 0;

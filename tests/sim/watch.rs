@@ -1,5 +1,6 @@
 //! The invariants that hold whenever nothing more happens at an instant.
 
+use std::cell::Ref;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,17 +18,18 @@ const LINGER: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis
 /// The longest pause between two attempts to accept.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
-/// Remembers when shutdown began, when the drain did, and when the run was over.
+/// Remembers when shutdown began, when each stage was told, and when the run was over.
 #[derive(Default)]
 pub struct Watch {
     pub cause: Option<Duration>,
-    began: Option<Duration>,
+    told: Vec<Option<Duration>>,
     pub finished: Option<Duration>,
 }
 
 impl Watch {
     pub fn look(&mut self, world: &World, finished: bool) {
         let now = world.now();
+        self.told.resize(world.plan.reserves.len(), None);
         world.served.iter().for_each(|served| served.failed_accepts.set(0));
         self.connections(world);
         if !world.leaving() {
@@ -37,72 +39,85 @@ impl Watch {
             return;
         }
         let cause = *self.cause.get_or_insert(now);
-        let grace = grace(world, cause);
+        world.cause.set(Some(cause));
         if finished && self.finished.is_none() {
             self.finished = Some(now);
             nothing_is_left(world);
         }
         if !finished {
-            if now >= cause.saturating_add(grace) {
+            if now >= cause.saturating_add(grace(world, cause)) {
                 world.violation(format_args!("it goes on after the deadline"));
             }
             if world.aborted.get() {
                 world.violation(format_args!("a second signal did not end it"));
             }
         }
-        match self.began {
-            Some(began) => self.draining(world, began, finished),
-            None if world.draining() => {
-                self.began = Some(now);
-                let lame_duck = world.plan.lame_duck.min(grace);
-                let mut services = 0..world.served.len();
-                if !finished && now < cause + lame_duck && services.any(|i| serves_on(world, i)) {
-                    world.violation(format_args!("the lame duck period is cut short"));
-                }
-                self.drain_has_begun(world);
-                self.draining(world, now, finished);
-            }
-            // Of services that have ended by themselves none is told.
-            None if !finished && !all_have_finished(world, cause) => self.lame_duck(world, cause),
-            None => {}
+        self.lame_duck(world, cause, finished);
+        for stage in 0..self.told.len() {
+            self.stage(world, stage, finished);
         }
-    }
-
-    fn lame_duck(&self, world: &World, cause: Duration) {
-        if world.now() >= cause + world.plan.lame_duck {
-            world.violation(format_args!("it is a lame duck for too long"));
-        }
-        for (number, served) in world.served.iter().enumerate() {
-            if serves_on(world, number) && !served.network.is_open() {
-                world.violation(format_args!("{number}: a lame duck does not listen"));
-            }
-        }
-    }
-
-    fn draining(&self, world: &World, began: Duration, finished: bool) {
-        for (number, served) in world.served.iter().enumerate() {
-            if serves_on(world, number) && served.network.is_open() {
-                world.violation(format_args!("{number}: still listens"));
-            }
-        }
-        self.newcomers(world);
-        self.half_heads(world, began);
-        if finished || !others_have_ended(world) {
-            return;
-        }
-        let mut admins = (0..world.served.len()).filter(|&i| is_admin(world, i)).peekable();
-        if admins.peek().is_some() && admins.clone().any(|i| world.served[i].told.get().is_none()) {
-            world.violation(format_args!("the others have ended, and no admin service is told"));
-        }
-        if admins.all(|i| has_ended(world, i)) {
+        if !finished && (0..self.told.len()).all(|stage| have_ended(world, stage)) {
             world.violation(format_args!("every service has ended, and the run goes on"));
         }
     }
 
+    /// The first stage is a lame duck for as long as it should be.
+    fn lame_duck(&self, world: &World, cause: Duration, finished: bool) {
+        let now = world.now();
+        let end = (cause + world.plan.lame_duck).min(until(world, 0).unwrap_or_default());
+        let mut first = (0..world.served.len()).filter(|&i| world.plan.stages[i] == 0);
+        if world.told(0) {
+            let is_new = self.told[0].is_none();
+            if is_new && !finished && now < end && first.any(|i| serves_on(world, i)) {
+                world.violation(format_args!("the lame duck period is cut short"));
+            }
+        } else if !finished && !have_ended(world, 0) {
+            if now >= end {
+                world.violation(format_args!("it is a lame duck for too long"));
+            }
+            for number in first {
+                if serves_on(world, number) && !world.served[number].network.is_open() {
+                    world.violation(format_args!("{number}: a lame duck does not listen"));
+                }
+            }
+        }
+    }
+
+    /// A stage is told when all before it have ended or have used up their time, and not before.
+    fn stage(&mut self, world: &World, stage: usize, finished: bool) {
+        let now = world.now();
+        let is_due = |stage| until(world, stage).is_some_and(|at| now >= at);
+        let is_over = |stage| have_ended(world, stage) || is_due(stage);
+        if !world.told(stage) {
+            let due = stage > 0 && (0..stage).all(is_over);
+            if !finished && due && !have_ended(world, stage) {
+                world.violation(format_args!("it is time for stage {stage}, which is not told"));
+            }
+            return;
+        }
+        if self.told[stage].is_none() {
+            self.told[stage] = Some(now);
+            if !(0..stage).all(is_over) && !world.aborted.get() {
+                world.violation(format_args!("stage {stage} is told too early"));
+            }
+            self.drain_has_begun(world, stage);
+        }
+        for number in (0..world.served.len()).filter(|&i| world.plan.stages[i] == stage) {
+            if serves_on(world, number) && world.served[number].network.is_open() {
+                world.violation(format_args!("{number}: still listens"));
+            }
+            let open = || world.served[number].ends.borrow().iter().any(|end| !look(end).dropped);
+            if is_due(stage) && (open() || Rc::strong_count(&world.served[number].busy) > 1) {
+                world.violation(format_args!("{number}: goes on when its time is over"));
+            }
+        }
+        self.newcomers(world, stage);
+        self.half_heads(world, stage);
+    }
+
     /// Whoever had just connected, and still has nothing to say.
-    fn newcomers(&self, world: &World) {
-        for (number, seen) in world.seen.iter().enumerate() {
-            let (plan, seen) = (&world.plan.clients[number], seen.borrow());
+    fn newcomers(&self, world: &World, stage: usize) {
+        for (number, plan, seen) in clients(world, stage) {
             let silent = has_nothing_to_do(world, plan, &seen) && seen.answers.is_empty();
             if silent && !is_fresh(world, plan, &seen) && !has_closed(world, plan, &seen) {
                 world.violation(format_args!("client {number} says nothing, and is not closed"));
@@ -115,7 +130,8 @@ impl Watch {
         let now = world.now();
         for (number, served) in world.served.iter().enumerate() {
             let is_raw = matches!(world.plan.services[number], ServicePlan::Tcp);
-            let linger = LINGER[usize::from(self.began.is_some() && !is_raw)];
+            let told = self.told[world.plan.stages[number]];
+            let linger = LINGER[usize::from(told.is_some() && !is_raw)];
             let mut open = 0;
             for (peer, end) in (1..).zip(&*served.ends.borrow()) {
                 let mut end = look(end);
@@ -126,24 +142,23 @@ impl Watch {
                 open += 1;
                 if end.half_closed {
                     let since = *end.half_closed_at.get_or_insert(now);
-                    if now > since.max(self.began.unwrap_or_default()) + linger {
+                    if now > since.max(told.unwrap_or_default()) + linger {
                         world.violation(format_args!("{number}: client {peer} lingers"));
                     }
                 }
             }
             if let ServicePlan::Http { max_connections, .. } = world.plan.services[number] {
                 // The accept queue is emptied whatever the limit.
-                if open > max_connections && !world.draining() {
+                if open > max_connections && !world.draining(number) {
                     world.violation(format_args!("{number}: more connections than the limit"));
                 }
             }
         }
     }
 
-    /// At the same instant whoever has nothing to do is let go.
-    fn drain_has_begun(&self, world: &World) {
-        for (number, seen) in world.seen.iter().enumerate() {
-            let (plan, seen) = (&world.plan.clients[number], seen.borrow());
+    /// At the same instant a client that has nothing to do is let go.
+    fn drain_has_begun(&self, world: &World, stage: usize) {
+        for (number, plan, seen) in clients(world, stage) {
             let idle = has_nothing_to_do(world, plan, &seen) && !is_fresh(world, plan, &seen);
             if idle && !has_closed(world, plan, &seen) {
                 world.violation(format_args!("client {number} is idle, and not closed at once"));
@@ -152,9 +167,9 @@ impl Watch {
     }
 
     /// Whoever has sent half a head is let go two seconds after the drain began.
-    fn half_heads(&self, world: &World, began: Duration) {
-        for (number, seen) in world.seen.iter().enumerate() {
-            let (plan, seen) = (&world.plan.clients[number], seen.borrow());
+    fn half_heads(&self, world: &World, stage: usize) {
+        let began = self.told[stage].unwrap_or_default();
+        for (number, plan, seen) in clients(world, stage) {
             let Some(asked) = seen.requests.get(seen.answers.len()) else {
                 continue;
             };
@@ -174,6 +189,16 @@ impl Watch {
     }
 }
 
+/// The clients of a stage's services, and what is seen of them.
+fn clients(
+    world: &World,
+    stage: usize,
+) -> impl Iterator<Item = (usize, &ClientPlan, Ref<'_, Seen>)> {
+    let clients = world.plan.clients.iter().zip(&world.seen).enumerate();
+    let of_stage = clients.filter(move |(_, (plan, _))| world.plan.stages[plan.service] == stage);
+    of_stage.map(|(number, (plan, seen))| (number, plan, seen.borrow()))
+}
+
 fn has_cause(world: &World) -> bool {
     let past = |at: &Duration| *at <= world.now();
     let asked = world
@@ -190,11 +215,19 @@ fn has_cause(world: &World) -> bool {
 
 /// Whether every service that keeps a run alive had come to its end by itself at this time.
 pub fn all_have_finished(world: &World, time: Duration) -> bool {
-    world.plan.services.iter().all(|service| match service {
-        ServicePlan::Returns(at) => *at <= time,
-        ServicePlan::Admin(_) => true,
-        _ => false,
+    let mut first = world.plan.services.iter().zip(&world.plan.stages);
+    first.all(|(service, stage)| match service {
+        ServicePlan::Returns(at) => *stage > 0 || *at <= time,
+        _ => *stage > 0,
     })
+}
+
+/// When a stage's time is over; `None` before there is a cause.
+pub fn until(world: &World, stage: usize) -> Option<Duration> {
+    // At the instant of the cause nobody has looked yet.
+    let cause = world.cause.get().or(world.leaving().then(|| world.now()))?;
+    let behind: Duration = world.plan.reserves[stage + 1..].iter().sum();
+    Some(cause.saturating_add(grace(world, cause).saturating_sub(behind)))
 }
 
 /// SIGQUIT leaves no time.
@@ -272,24 +305,21 @@ fn has_trouble(world: &World, service: usize) -> bool {
     })
 }
 
-fn is_admin(world: &World, service: usize) -> bool {
-    matches!(world.plan.services[service], ServicePlan::Admin(_))
-}
-
-/// Every service but the admin services has ended, and so have the tasks of its handlers.
-pub fn others_have_ended(world: &World) -> bool {
-    let mut others = (0..world.served.len()).filter(|&i| !is_admin(world, i));
-    Rc::strong_count(&world.busy) == 1 && others.all(|i| has_ended(world, i))
+/// Whether every service of a stage has ended, and so have the tasks of its handlers.
+pub fn have_ended(world: &World, stage: usize) -> bool {
+    let mut services = (0..world.served.len()).filter(|&i| world.plan.stages[i] == stage);
+    services.all(|i| has_ended(world, i))
 }
 
 fn has_ended(world: &World, service: usize) -> bool {
     let (served, now) = (&world.served[service], world.now());
     match &world.plan.services[service] {
         ServicePlan::Http { .. } | ServicePlan::Tcp => {
-            !served.network.is_open() && served.ends.borrow().iter().all(|end| look(end).dropped)
+            let closed = served.ends.borrow().iter().all(|end| look(end).dropped);
+            !served.network.is_open() && closed && Rc::strong_count(&served.busy) == 1
         }
         ServicePlan::Stuck => false,
-        ServicePlan::Told(takes) | ServicePlan::Spawns(takes) | ServicePlan::Admin(takes) => {
+        ServicePlan::Told(takes) | ServicePlan::Spawns(takes) => {
             served.told.get().is_some_and(|told| now >= told + *takes)
         }
         ServicePlan::Fails(at) | ServicePlan::Panics(at) | ServicePlan::Returns(at) => now >= *at,

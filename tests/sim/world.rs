@@ -73,6 +73,8 @@ pub struct Served {
     /// The clients, in the order in which they connected.
     pub connected: RefCell<Vec<usize>>,
     pub panics: Cell<u64>,
+    /// Held by tasks that handlers have spawned.
+    pub busy: Rc<()>,
     /// When it was told to stop.
     pub told: Cell<Option<Duration>>,
 }
@@ -82,14 +84,15 @@ pub struct World {
     pub clock: ManualClock,
     pub seen: Vec<RefCell<Seen>>,
     pub served: Vec<Served>,
-    /// When shutdown begins, and when the drain does.
+    /// When shutdown begins, and when each stage is told.
     pub leave: RefCell<Option<Shutdown>>,
-    pub shutdown: RefCell<Option<Shutdown>>,
-    pub signalled: Cell<bool>,
+    pub stops: Vec<RefCell<Option<Shutdown>>>,
+    /// When shutdown began, as `watch.rs` saw it.
+    pub cause: Cell<Option<Duration>>,
+    /// When the first signal was sent.
+    pub signalled: Cell<Option<Duration>>,
     /// A second signal was sent, or one that leaves no time.
     pub aborted: Cell<bool>,
-    /// Held by tasks that handlers have spawned.
-    pub busy: Rc<()>,
     /// Held by services, handlers and what they have spawned.
     pub alive: Rc<()>,
     /// Held by whoever sleeps and is no part of the run.
@@ -111,16 +114,17 @@ impl World {
             ends: RefCell::default(),
             connected: RefCell::default(),
             panics: Cell::default(),
+            busy: Rc::default(),
             told: Cell::default(),
         };
         World {
             seen: plan.clients.iter().map(|_| RefCell::default()).collect(),
             served: networks.into_iter().map(served).collect(),
             leave: RefCell::default(),
-            shutdown: RefCell::default(),
+            stops: plan.reserves.iter().map(|_| RefCell::default()).collect(),
+            cause: Cell::default(),
             signalled: Cell::default(),
             aborted: Cell::default(),
-            busy: Rc::default(),
             alive: Rc::default(),
             asleep: Rc::default(),
             start: clock.now(),
@@ -156,8 +160,20 @@ impl World {
         self.leave.borrow().as_ref().is_some_and(Shutdown::has_begun)
     }
 
-    pub fn draining(&self) -> bool {
-        self.shutdown.borrow().as_ref().is_some_and(Shutdown::has_begun)
+    /// Whether a stage was told to stop.
+    pub fn told(&self, stage: usize) -> bool {
+        self.stops[stage].borrow().as_ref().is_some_and(Shutdown::has_begun)
+    }
+
+    /// Whether a service was told to stop.
+    pub fn draining(&self, service: usize) -> bool {
+        self.told(self.plan.stages[service])
+    }
+
+    /// Whether answers of a service should ask their clients to go elsewhere.
+    pub fn says_close(&self, service: usize) -> bool {
+        let lame_duck = self.plan.stages[service] == 0 && !self.plan.lame_duck.is_zero();
+        self.draining(service) || (lame_duck && self.leaving())
     }
 
     /// Adds a line to the story of the run.

@@ -11,6 +11,6 @@ fn main() -> ExitCode {
         let server = Grpc::new().service(EchoServer::new(Echo)).bind(&rivals::address())?;
         let supervisor = Supervisor::new().service("grpc", server);
         let supervisor = supervisor.grace(Duration::from_millis(grace.unwrap_or(10_000)));
-        Ok(supervisor.run(adieu::signals()?).await)
+        Ok(supervisor.run(adieu::signals()?).await?)
     })
 }

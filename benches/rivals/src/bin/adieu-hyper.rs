@@ -6,6 +6,6 @@ use hyper::service::service_fn;
 fn main() -> ExitCode {
     adieu::exit(async {
         let server = Hyper::bind(&rivals::address(), service_fn(rivals::hello))?;
-        Ok(Supervisor::new().service("server1", server).run(adieu::signals()?).await)
+        Ok(Supervisor::new().service("server1", server).run(adieu::signals()?).await?)
     })
 }

@@ -14,6 +14,6 @@ async fn echo(stream: &mut SocketStream, connection: &Connection) -> std::io::Re
 fn main() -> ExitCode {
     adieu::exit(async {
         let server = Tcp::bind(&rivals::address(), echo)?;
-        Ok(Supervisor::new().service("echo", server).run(adieu::signals()?).await)
+        Ok(Supervisor::new().service("echo", server).run(adieu::signals()?).await?)
     })
 }

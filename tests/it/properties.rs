@@ -11,8 +11,8 @@ use adieu::http::http_types::{Body, Method, Request, Response, Result};
 use adieu::http::{Exchange, Http, Limits};
 use adieu::testing::{MemoryStream, memory, settle};
 
-use crate::answer::{Answer, answers};
-use crate::bench::Bench;
+use crate::reader::{Answer, answers};
+use crate::rig::Rig;
 
 /// Heads: what is let in is let in however it is cut, is not longer than its bytes, and is one head.
 pub fn head(data: &[u8]) {
@@ -82,7 +82,7 @@ pub fn connection(data: &[u8]) {
     let limits = Limits { body_size: 10_000, ..Limits::default() };
     let server = Server::new(listener, Http::new(handler).limits(limits));
     let mut trigger = None;
-    let bench = Bench::start(|supervisor| {
+    let rig = Rig::start(|supervisor| {
         trigger = Some(supervisor.trigger());
         supervisor.service("web", server)
     });
@@ -92,26 +92,26 @@ pub fn connection(data: &[u8]) {
     let mut choices = Choices(data);
     while !choices.0.is_empty() {
         match choices.byte() {
-            choice @ 0..100 => wire.request(choice, &mut choices, &bench),
+            choice @ 0..100 => wire.request(choice, &mut choices, &rig),
             100..160 => {
                 let amount = usize::from(choices.byte());
                 wire.wild = true;
                 wire.send(choices.bytes(amount));
             }
-            160..180 => bench.pass(Duration::from_millis(50) * u32::from(choices.byte())),
-            180..200 => drop(bench.executor.try_tick()),
+            160..180 => rig.pass(Duration::from_millis(50) * u32::from(choices.byte())),
+            180..200 => drop(rig.executor.try_tick()),
             200..203 => trigger.iter().for_each(adieu::Trigger::shut_down),
             203..230 => wire.receive(usize::from(choices.byte())),
-            _ => settle(&bench.executor),
+            _ => settle(&rig.executor),
         }
     }
     trigger.iter().for_each(adieu::Trigger::shut_down);
     for _ in 0..11 {
-        settle(&bench.executor);
+        settle(&rig.executor);
         wire.receive(usize::MAX);
-        bench.pass(Duration::from_secs(1));
+        rig.pass(Duration::from_secs(1));
     }
-    let report = bench.report();
+    let report = rig.report();
     assert_eq!(report.services[0].counts.panicked, 0);
     wire.receive(usize::MAX);
     wire.check();
@@ -161,7 +161,7 @@ impl Client {
     }
 
     /// Sends a well-formed request of some kind, in two pieces.
-    fn request(&mut self, choice: u8, choices: &mut Choices<'_>, bench: &Bench) {
+    fn request(&mut self, choice: u8, choices: &mut Choices<'_>, rig: &Rig) {
         let number = self.numbers.len();
         let query = ["", "?echo", "?ignore", "?slow", "?late"][usize::from(choice) % 5];
         let body = format!("body {number} GET /hidden HTTP/1.1\r\nHost: hidden\r\n\r\n");
@@ -185,7 +185,7 @@ impl Client {
             request.as_bytes().split_at(usize::from(choices.byte()).min(request.len()));
         self.send(start);
         if choice % 2 == 0 {
-            settle(&bench.executor);
+            settle(&rig.executor);
         }
         self.send(end);
     }

@@ -15,23 +15,23 @@ use futures_lite::future::CatchUnwind;
 use log::{debug, error};
 use pin_project_lite::pin_project;
 
-use crate::per_peer::Place;
+use super::per_peer::Place;
 use crate::register::Entry;
-use crate::report::panic_message;
 use crate::service::Context;
+use crate::words::{LOG, panic_message};
 
 /// Makes the task that serves a connection: it contains a panic, and tells how it ended.
-pub(crate) fn serving<F: Future<Output = io::Result<()>>>(
+pub(super) fn connection_task<F: Future<Output = io::Result<()>>>(
     work: F,
     cx: Rc<Context>,
     entry: Rc<Entry>,
     place: Place,
 ) -> impl Future<Output = ()> {
-    Serving { work: AssertUnwindSafe(work).catch_unwind(), cx, entry, _place: place }
+    ConnectionTask { work: AssertUnwindSafe(work).catch_unwind(), cx, entry, _place: place }
 }
 
 pin_project! {
-    struct Serving<F> {
+    struct ConnectionTask<F> {
         #[pin]
         work: CatchUnwind<F>,
         cx: Rc<Context>,
@@ -40,19 +40,19 @@ pin_project! {
     }
 }
 
-impl<F: Future<Output = io::Result<()>> + UnwindSafe> Future for Serving<F> {
+impl<F: Future<Output = io::Result<()>> + UnwindSafe> Future for ConnectionTask<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<()> {
         let this = self.project();
-        let (cx, peer) = (this.cx, &this.entry.peer);
+        let (cx, peer) = (this.cx, this.entry.peer());
         match ready!(this.work.poll(task)) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!("{}: {peer}: {error}", cx.name()),
+            Ok(Err(error)) => debug!(target: LOG, "{}: {peer}: {error}", cx.name()),
             Err(panic) => {
-                cx.register.count(|counts| counts.panicked += 1);
+                cx.register().count(|counts| counts.panicked += 1);
                 let message = panic_message(&*panic);
-                error!("{}: {peer}: panicked: {message}", cx.name());
+                error!(target: LOG, "{}: {peer}: panicked: {message}", cx.name());
             }
         }
         Poll::Ready(())

@@ -1,24 +1,24 @@
 //! What a run has come to: the cause of its end, the outcome of each service, who was cut off.
 //!
-//! A [`Report`] answers questions in tests, prints as a person would tell it, and maps to the exit code.
+//! A [`Report`] answers questions in tests, prints as a person would tell it, and maps to the exit
+//! code. `timeline.rs` draws it.
 
-use std::any::Any;
+mod ending;
+mod exit_codes;
+mod timeline;
+
 use std::fmt;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use log::{debug, error, info, warn};
+use async_signal::Signal;
+use log::{debug, error, info};
 
-use crate::connection::{State, Waiting};
-use crate::counts::Counts;
 use crate::error::BoxError;
-use crate::exit::ExitCodes;
-use crate::net::Peer;
-use crate::signal::{Signal, SignalName};
-use crate::timeline::Timeline;
+use crate::register::{ConnectionStatus, Counts, Spans};
+use crate::words::{LOG, Seconds, SignalName, panic_message};
 
-/// How many of those that were cut off the log names; the report has them all.
-const NAMED: usize = 20;
+pub(crate) use ending::Ending;
+pub use exit_codes::ExitCodes;
 
 /// Why shutdown began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Cause {
     Trigger,
     /// This service returned an error or panicked.
     Failed(String),
-    /// Every service came to its end by itself.
+    /// Every service of the first stage came to its end by itself.
     AllFinished,
 }
 
@@ -53,7 +53,7 @@ pub enum Outcome {
     Failed(BoxError),
     /// It panicked with this message.
     Panicked(String),
-    /// It, or some of its connections, missed the deadline.
+    /// It, or some of its connections, missed its time.
     CutOff,
 }
 
@@ -90,58 +90,25 @@ impl fmt::Display for Outcome {
 pub struct ServiceReport {
     /// Its name.
     pub name: String,
+    /// The number of its stage, from 0.
+    pub stage: usize,
+    /// How long after the cause it was told to stop; `None` if it had ended before.
+    pub told: Option<Duration>,
     /// How it ended.
     pub outcome: Outcome,
     /// What it has done.
     pub counts: Counts,
+    pub(crate) spans: Spans,
 }
 
-/// A connection at one instant.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Snapshot {
-    /// Who is at the other end.
-    pub peer: Peer,
-    /// What the connection is doing.
-    pub state: State,
-    /// How long ago it was accepted.
-    pub age: Duration,
-    /// How long it has been in this state.
-    pub in_state: Duration,
-    /// The request in flight, such as `GET /slow`; empty where there is none.
-    pub request: String,
-    /// Bytes read from it.
-    pub received: u64,
-    /// Bytes written to it.
-    pub sent: u64,
-    /// What it waits for.
-    pub waits_for: Waiting,
-}
-
-impl fmt::Display for Snapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} for {}", self.peer, self.state, Seconds(self.in_state))?;
-        if !self.request.is_empty() {
-            write!(f, ", {:.200}", self.request)?;
-        }
-        // A protocol that does not count has nothing to tell.
-        for (bytes, way) in [(self.received, "in"), (self.sent, "out")] {
-            if bytes > 0 {
-                write!(f, ", {bytes} B {way}")?;
-            }
-        }
-        write!(f, ", waits for {}, open for {}", self.waits_for, Seconds(self.age))
-    }
-}
-
-/// A connection or a service that missed the deadline, or was left behind by an abort.
+/// A connection or a service that missed its time, or was left behind by an abort.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Straggler {
     /// The service that it is, or belongs to.
     pub service: String,
     /// The connection; `None` where it is the service itself that had not returned.
-    pub connection: Option<Snapshot>,
+    pub connection: Option<ConnectionStatus>,
 }
 
 impl fmt::Display for Straggler {
@@ -167,14 +134,18 @@ pub struct Report {
     pub aborted: Option<Signal>,
     /// How long it took from the cause to the end.
     pub took: Duration,
-    pub(crate) timeline: Timeline,
+    pub(crate) exit_codes: ExitCodes,
+    pub(crate) ending: Ending,
 }
 
 impl Report {
     /// Whether it was a graceful bye: no service failed, nothing was cut off, nobody aborted.
     pub fn is_graceful(&self) -> bool {
-        let failed = self.services.iter().any(|service| service.outcome.is_failure());
-        self.aborted.is_none() && !failed && self.stragglers.is_empty()
+        self.aborted.is_none() && !self.has_failed() && self.stragglers.is_empty()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.services.iter().any(|service| service.outcome.is_failure())
     }
 
     /// The service of this name.
@@ -182,50 +153,28 @@ impl Report {
         self.services.iter().find(|service| service.name == name)
     }
 
-    /// The exit status: 128 + n when signal n aborted the wait, 1 when a service failed or
-    /// panicked, 124 (as of timeout(1)) when the deadline cut something off, else 0. For other
-    /// codes see [`ExitCodes::of_report`].
+    /// The exit status: 128 + n when signal n aborted the wait, 1 when a service failed or panicked,
+    /// 124 (as of timeout(1)) when the deadline cut something off, else 0; or what
+    /// [`Supervisor::exit_codes`](crate::Supervisor::exit_codes) has set instead.
     pub fn exit_status(&self) -> u8 {
-        ExitCodes::default().of_report(self)
-    }
-
-    /// [`exit_status`](Report::exit_status), ready to be returned from `main`.
-    pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.exit_status())
-    }
-
-    /// Draws the time from the cause to the end, as an SVG: a bar for each connection that was open
-    /// after the cause, or for many alike.
-    pub fn timeline(&self) -> String {
-        let total = |one: fn(&Counts) -> u64| -> u64 {
-            self.services.iter().map(|service| one(&service.counts)).sum()
-        };
-        let drained = total(|counts| counts.drained);
-        let closed_idle = total(|counts| counts.closed_idle);
-        let cut_off = total(|counts| counts.cut_off);
-        self.timeline.draw(&format!(
-            "shut down by {} in {}: {drained} drained, {closed_idle} closed idle, {cut_off} cut off",
-            self.cause,
-            Seconds(self.took)
-        ))
-    }
-
-    /// Logs how it ended: the stragglers by name, and "a graceful bye" only if it was one.
-    pub(crate) fn log(&self) {
-        for straggler in self.stragglers.iter().take(NAMED) {
-            warn!("cut off: {straggler}");
-        }
-        if self.stragglers.len() > NAMED {
-            warn!("cut off: {} more", self.stragglers.len() - NAMED);
-        }
-        debug!("{self}");
         match self.aborted {
-            Some(signal) => error!("{}", Aborted { signal, cause: &self.cause }),
-            None if self.is_graceful() => info!("a graceful bye"),
+            Some(signal) => self.exit_codes.of_abort(signal as i32),
+            None if self.has_failed() => self.exit_codes.failed,
+            None if !self.stragglers.is_empty() => self.exit_codes.cut_off,
+            None => self.exit_codes.graceful,
+        }
+    }
+
+    /// Logs how it ended, and "a graceful bye" only if it was one.
+    pub(crate) fn log(&self) {
+        debug!(target: LOG, "{self}");
+        match self.aborted {
+            Some(signal) => error!(target: LOG, "{}", Aborted { signal, cause: &self.cause }),
+            None if self.is_graceful() => info!(target: LOG, "a graceful bye"),
             None if self.stragglers.is_empty() => {
-                error!("shut down, but not every service was well")
+                error!(target: LOG, "shut down, but not every service was well")
             }
-            None => error!("the deadline passed with {} left", self.stragglers.len()),
+            None => error!(target: LOG, "the deadline passed with {} left", self.stragglers.len()),
         }
     }
 }
@@ -266,41 +215,5 @@ impl fmt::Display for Aborted<'_> {
             true => write!(f, "cut short by {}", SignalName(self.signal)),
             false => write!(f, "aborted by a second signal, {}", SignalName(self.signal)),
         }
-    }
-}
-
-/// A duration to read: milliseconds below one second, else seconds with one decimal.
-pub(crate) struct Seconds(pub(crate) Duration);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            short if short < Duration::from_secs(1) => write!(f, "{} ms", short.as_millis()),
-            long => write!(f, "{:.1} s", long.as_secs_f64()),
-        }
-    }
-}
-
-/// `, 8 s left`, or nothing where there is no deadline.
-pub(crate) struct Left(pub(crate) Option<Duration>);
-
-impl fmt::Display for Left {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(left) if left.subsec_millis() == 0 => write!(f, ", {} s left", left.as_secs()),
-            Some(left) => write!(f, ", {} left", Seconds(left)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// What a panic said, where it said anything.
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
-    if let Some(message) = panic.downcast_ref::<&str>() {
-        (*message).to_owned()
-    } else if let Some(message) = panic.downcast_ref::<String>() {
-        message.clone()
-    } else {
-        "no message".to_owned()
     }
 }

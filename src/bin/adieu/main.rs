@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use adieu::http::http_types::{Request, Response, Result};
 use adieu::http::{Exchange, Handler, Http};
-use adieu::{Admin, Error, Listener, Report, Server, SocketListener, Supervisor};
+use adieu::{Admin, BoxError, Error, Listener, Report, Server, SocketListener, Supervisor};
 use log::{error, info};
 
 use options::{ADMIN, Listen, Options, Parsed};
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn serve(options: Options) -> std::result::Result<Report, Error> {
+async fn serve(options: Options) -> std::result::Result<Report, BoxError> {
     let mut sockets = Sockets { handed_over: handed_over()?, shared: options.reuse_port };
     let signals = adieu::signals()?;
     let mut servers = Vec::new();
@@ -54,15 +54,17 @@ async fn serve(options: Options) -> std::result::Result<Report, Error> {
         }
         supervisor = supervisor.service(name, server);
     }
+    // What tells of the others is told last.
+    supervisor = supervisor.next_stage();
     if let Some(admin) = admin {
         info!("{ADMIN} listening on {}", admin.listener().address());
-        supervisor = supervisor.admin(ADMIN, admin);
+        supervisor = supervisor.service(ADMIN, admin);
     }
     #[cfg(feature = "systemd")]
     if let Some(notifier) = adieu::systemd::notifier() {
-        supervisor = supervisor.admin("systemd", notifier);
+        supervisor = supervisor.service("systemd", notifier);
     }
-    let report = supervisor.run(signals).await;
+    let report = supervisor.run(signals).await?;
     if let Some(file) = &options.timeline {
         if let Err(error) = fs::write(file, report.timeline()) {
             error!("cannot write {}: {error}", file.display());

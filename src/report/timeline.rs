@@ -1,18 +1,14 @@
 //! The drain as a picture: one bar per connection, from the cause to the end of the run.
 //!
-//! The register notes a [`Span`] for each connection that ends after the cause. Drawing sorts them,
-//! folds similar ones into one bar that tells how many it stands for, and writes SVG.
+//! The register has noted a [`Span`] for each connection that ended after the cause. Drawing sorts
+//! them, folds similar ones into one bar that tells how many it stands for, and writes SVG.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::connection::State;
-use crate::net::Peer;
-use crate::report::Seconds;
-
-/// How many connections of one service are noted; the others are only counted.
-const MOST_SPANS: usize = 10_000;
+use super::Report;
+use crate::register::{Counts, Span};
+use crate::words::{Seconds, printable};
 
 /// How many bars are drawn.
 const MOST_BARS: usize = 100;
@@ -20,52 +16,6 @@ const MOST_BARS: usize = 100;
 /// Into how many steps the time is divided when connections that end within one are folded into a
 /// bar: not at all, or as many as it takes to have few bars.
 const FOLDS: [Option<f64>; 6] = [None, Some(100.0), Some(40.0), Some(15.0), Some(5.0), Some(1.0)];
-
-/// One connection that was open after the cause.
-#[derive(Clone, Debug)]
-pub(crate) struct Span {
-    pub(crate) peer: Peer,
-    pub(crate) accepted: Instant,
-    /// What it was doing at the cause; `None` if it was accepted later.
-    pub(crate) at_cause: Option<State>,
-    pub(crate) ended: Instant,
-    pub(crate) cut_off: bool,
-    /// The request it was cut off in, if any.
-    pub(crate) request: String,
-}
-
-impl Span {
-    fn kind(&self) -> Kind {
-        match self.at_cause {
-            None => Kind::Later,
-            Some(state) if state.is_in_flight() => Kind::InFlight,
-            Some(_) => Kind::Idle,
-        }
-    }
-}
-
-/// The spans of one service.
-#[derive(Default)]
-pub(crate) struct Spans {
-    noted: Vec<Span>,
-    left_out: usize,
-}
-
-impl Spans {
-    pub(crate) fn note(&mut self, span: Span) {
-        match self.noted.len() < MOST_SPANS {
-            true => self.noted.push(span),
-            false => self.left_out += 1,
-        }
-    }
-}
-
-/// A report that is printed for debugging need not list them all.
-impl fmt::Debug for Spans {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spans").field("noted", &self.noted.len()).finish_non_exhaustive()
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
@@ -75,6 +25,14 @@ enum Kind {
 }
 
 impl Kind {
+    fn of(span: &Span) -> Kind {
+        match span.at_cause {
+            None => Kind::Later,
+            Some(state) if state.is_in_flight() => Kind::InFlight,
+            Some(_) => Kind::Idle,
+        }
+    }
+
     const ALL: [Kind; 3] = [Kind::Idle, Kind::InFlight, Kind::Later];
 
     fn words(self) -> &'static str {
@@ -113,33 +71,57 @@ const LABELS: f64 = 704.0;
 const WIDTH: f64 = 1000.0;
 const TOP: f64 = 86.0;
 
-/// All that is drawn.
-#[derive(Debug)]
-pub(crate) struct Timeline {
-    pub(crate) cause: Instant,
-    pub(crate) took: Duration,
-    pub(crate) lame_duck: Duration,
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) services: Vec<(String, Spans)>,
+impl Report {
+    /// Draws the time from the cause to the end, as an SVG: a bar for each connection that was open
+    /// after the cause, or for many alike.
+    pub fn timeline(&self) -> String {
+        let total = |one: fn(&Counts) -> u64| -> u64 {
+            self.services.iter().map(|service| one(&service.counts)).sum()
+        };
+        let drained = total(|counts| counts.drained);
+        let closed_idle = total(|counts| counts.closed_idle);
+        let cut_off = total(|counts| counts.cut_off);
+        let title = format!(
+            "shut down by {} in {}: {drained} drained, {closed_idle} closed idle, {cut_off} cut off",
+            self.cause,
+            Seconds(self.took)
+        );
+        let began = self.ending.began();
+        let deadline = self.ending.deadline().map(|at| at - began);
+        Timeline { report: self, began, deadline }.draw(&title)
+    }
 }
 
-impl Timeline {
+/// A report on its way to the picture.
+struct Timeline<'a> {
+    report: &'a Report,
+    began: Instant,
+    /// From the cause.
+    deadline: Option<Duration>,
+}
+
+impl Timeline<'_> {
     /// Draws the picture as SVG.
-    pub(crate) fn draw(&self, title: &str) -> String {
+    fn draw(&self, title: &str) -> String {
         let services = self.bars();
         let count: usize = services.iter().map(Vec::len).sum();
         let row = (900.0 / count.max(1) as f64).clamp(9.0, 16.0);
         let mut bars = String::new();
         let mut y = TOP;
-        for ((name, spans), service) in self.services.iter().zip(services) {
-            let more = match spans.left_out {
+        for (service, drawn) in self.report.services.iter().zip(services) {
+            let stage = match self.stages() {
+                1 => String::new(),
+                _ => format!(", stage {}", service.stage + 1),
+            };
+            let more = match service.spans.left_out() {
                 0 => String::new(),
                 more => format!(", and {more} that were not noted"),
             };
-            let headline = format!("{name}: {} connections{more}", spans.noted.len());
+            let count = service.spans.noted().len();
+            let headline = format!("{}{stage}: {count} connections{more}", service.name);
             bars += &text(LABELS, y + 12.0, 12.0, INK, &headline);
             y += 18.0;
-            for bar in &service {
+            for bar in &drawn {
                 bars += &self.bar(bar, y, row);
                 y += row;
             }
@@ -159,7 +141,8 @@ impl Timeline {
     /// The bars of each service, as many as can be told apart.
     fn bars(&self) -> Vec<Vec<Bar>> {
         let folded = |fold: Option<f64>| -> Vec<Vec<Bar>> {
-            self.services.iter().map(|(_, spans)| self.bars_of(&spans.noted, fold)).collect()
+            let services = self.report.services.iter();
+            services.map(|service| self.bars_of(service.spans.noted(), fold)).collect()
         };
         let few = |bars: &Vec<Vec<Bar>>| bars.iter().map(Vec::len).sum::<usize>() <= MOST_BARS;
         let coarsest = FOLDS[FOLDS.len() - 1];
@@ -173,7 +156,7 @@ impl Timeline {
             // Microseconds are finer than the eye; the number keeps apart what is not folded.
             let step = fold.map_or(end * 1e6, |steps| (end / self.length() * steps).ceil());
             let number = if fold.is_none() { number } else { 0 };
-            let key = (span.kind(), span.cut_off, step as u64, number);
+            let key = (Kind::of(span), span.cut_off, step as u64, number);
             alike.entry(key).or_default().push(span);
         }
         let mut bars: Vec<Bar> = alike.values().map(|spans| self.one_bar(spans)).collect();
@@ -183,7 +166,7 @@ impl Timeline {
 
     fn one_bar(&self, spans: &[&Span]) -> Bar {
         let first = spans[0];
-        let (kind, cut_off) = (first.kind(), first.cut_off);
+        let (kind, cut_off) = (Kind::of(first), first.cut_off);
         let from = spans.iter().map(|span| self.since_cause(span.accepted));
         let to = spans.iter().map(|span| self.since_cause(span.ended));
         let mut label = match spans {
@@ -239,10 +222,18 @@ impl Timeline {
             svg += &text(x + 3.0, y + 9.0, 11.0, colour, name);
         };
         instant(Duration::ZERO, 0.0, INK, "", "cause");
-        if !self.lame_duck.is_zero() {
-            instant(self.lame_duck.min(self.took), 1.0, INK, "4 3", "end of the lame duck");
+        let took = self.report.took;
+        let lame_duck = self.report.ending.lame_duck();
+        if !lame_duck.is_zero() {
+            instant(lame_duck.min(took), 1.0, INK, "4 3", "end of the lame duck");
         }
-        instant(self.took, 1.0, INK, "4 3", &format!("end, {}", Seconds(self.took)));
+        for stage in 1..self.stages() {
+            let mut services = self.report.services.iter().filter(|of| of.stage == stage);
+            if let Some(told) = services.find_map(|service| service.told) {
+                instant(told, 1.0, INK, "4 3", &format!("stage {}", stage + 1));
+            }
+        }
+        instant(took, 1.0, INK, "4 3", &format!("end, {}", Seconds(took)));
         match self.deadline {
             Some(at) if at.as_secs_f64() <= self.length() => {
                 instant(at, 0.0, CUT_OFF, "6 3", "deadline");
@@ -256,9 +247,13 @@ impl Timeline {
         svg
     }
 
+    fn stages(&self) -> usize {
+        self.report.services.iter().map(|service| service.stage + 1).max().unwrap_or(1)
+    }
+
     /// How much time is drawn, in seconds: up to the end, and to the deadline if that is near.
     fn length(&self) -> f64 {
-        let took = self.took.as_secs_f64().max(0.001);
+        let took = self.report.took.as_secs_f64().max(0.001);
         let deadline = self.deadline.map_or(0.0, |deadline| deadline.as_secs_f64());
         if deadline <= 1.5 * took { took.max(deadline) } else { took }
     }
@@ -272,9 +267,9 @@ impl Timeline {
 
     /// Seconds, negative before the cause.
     fn since_cause(&self, at: Instant) -> f64 {
-        match at.checked_duration_since(self.cause) {
+        match at.checked_duration_since(self.began) {
             Some(later) => later.as_secs_f64(),
-            None => -self.cause.duration_since(at).as_secs_f64(),
+            None => -self.began.duration_since(at).as_secs_f64(),
         }
     }
 }
@@ -307,7 +302,8 @@ fn line(x: f64, (top, bottom): (f64, f64), colour: &str, dashes: &str) -> String
 }
 
 fn text(x: f64, y: f64, size: f64, colour: &str, words: &str) -> String {
-    let words = words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    // A service's name may hold anything; XML may not.
+    let words = printable(words).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     format!(
         "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size:.0}\" fill=\"{colour}\">{words}</text>\n"
     )

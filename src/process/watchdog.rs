@@ -1,0 +1,153 @@
+//! What happens inside the signal handler: see [`sys::on_signal`] for the rules in there.
+//!
+//! Two promises must hold even when the one thread is stuck. A second signal ends the process at once.
+//! And one second past the deadline an interval timer, started by the first signal, ends it too.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use async_signal::Signal;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::terms::{PAIR, Terms};
+use crate::sys;
+
+/// How long past the deadline the executor may be blocked, in two steps: see [`Watchdog::on_alarm`].
+const MARGIN_STEP: Duration = Duration::from_millis(500);
+
+/// No code of its own for an abort: 128 plus the signal's number.
+const BY_SIGNAL: u16 = u16::MAX;
+
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    /// Somebody reads the stream of signals.
+    listening: AtomicBool,
+    /// When the first signal came, in nanoseconds of the monotonic clock; 0 before.
+    first: AtomicU64,
+    /// When the timer is due, likewise; 0: it is not armed, and SIGALRM is somebody else's.
+    due: AtomicU64,
+    /// The next time that it is due is the last one.
+    is_last_step: AtomicBool,
+    /// The grace period in microseconds.
+    grace: AtomicU64,
+    /// Whether a second signal that is not SIGQUIT ends the process.
+    second_aborts: AtomicBool,
+    blocked_code: AtomicU8,
+    abort_code: AtomicU16,
+}
+
+impl Watchdog {
+    pub(super) fn install(signals: &[Signal]) -> io::Result<Arc<Watchdog>> {
+        let watchdog = Arc::new(Watchdog {
+            listening: AtomicBool::new(true),
+            first: AtomicU64::new(0),
+            due: AtomicU64::new(0),
+            is_last_step: AtomicBool::new(false),
+            grace: AtomicU64::new(0),
+            second_aborts: AtomicBool::new(true),
+            blocked_code: AtomicU8::new(0),
+            abort_code: AtomicU16::new(0),
+        });
+        watchdog.set_terms(Terms::default());
+        let alarmed = watchdog.clone();
+        sys::on_signal(libc::SIGALRM, move || alarmed.on_alarm())?;
+        for &signal in signals {
+            let watchdog = watchdog.clone();
+            sys::on_signal(signal as i32, move || watchdog.on_signal(signal as i32))?;
+        }
+        Ok(watchdog)
+    }
+
+    pub(super) fn set_terms(&self, terms: Terms) {
+        let grace = u64::try_from(terms.grace.as_micros()).unwrap_or(u64::MAX);
+        self.grace.store(grace, SeqCst);
+        self.second_aborts.store(terms.second_signal_aborts, SeqCst);
+        self.blocked_code.store(terms.exit_codes.cut_off, SeqCst);
+        self.abort_code.store(terms.exit_codes.aborted.map_or(BY_SIGNAL, u16::from), SeqCst);
+    }
+
+    /// The run is over, or its signals were dropped; the timer is called off.
+    pub(super) fn stop_listening(&self) {
+        self.listening.store(false, SeqCst);
+        // A handler that ran before this may have armed it.
+        self.due.store(0, SeqCst);
+        sys::set_alarm(0);
+    }
+
+    fn on_signal(&self, number: i32) {
+        let now = sys::monotonic();
+        let quits = number == libc::SIGQUIT;
+        let is_second = match self.first.compare_exchange(0, now, SeqCst, SeqCst) {
+            Ok(_) => false,
+            // A pair of signals is one request, even if all was over after the first of them.
+            Err(first) if now.saturating_sub(first) < PAIR.as_nanos() as u64 => {
+                if quits && self.listening.load(SeqCst) {
+                    self.arm(now, 0);
+                }
+                return;
+            }
+            Err(_) => true,
+        };
+        if !self.listening.load(SeqCst) {
+            end("", self.abort_code(number));
+        }
+        match is_second {
+            // SIGQUIT has no grace period.
+            false => self.arm(now, if quits { 0 } else { self.grace.load(SeqCst) }),
+            true if quits || self.second_aborts.load(SeqCst) => {
+                end("adieu: aborted by a second signal\n", self.abort_code(number))
+            }
+            true => {}
+        }
+    }
+
+    /// Starts the timer for the time after a grace period of so many microseconds.
+    fn arm(&self, now: u64, grace: u64) {
+        self.is_last_step.store(false, SeqCst);
+        self.set_timer(now, grace.saturating_add(MARGIN_STEP.as_micros() as u64));
+    }
+
+    fn set_timer(&self, now: u64, micros: u64) {
+        self.due.store(now.saturating_add(micros.saturating_mul(1000)), SeqCst);
+        sys::set_alarm(micros);
+    }
+
+    /// The timer has fired, or somebody has sent a SIGALRM, or it was set before this program began.
+    ///
+    /// It fires twice. The process may have been stopped (SIGSTOP, a debugger, a frozen cgroup) past
+    /// the deadline: then it is not blocked, but has had no chance yet. So the first time begins the
+    /// last half second, and only the second time ends the process.
+    fn on_alarm(&self) {
+        let (now, due) = (sys::monotonic(), self.due.load(SeqCst));
+        if due == 0 || now < due {
+            return;
+        }
+        if !self.is_last_step.swap(true, SeqCst) {
+            return self.set_timer(now, MARGIN_STEP.as_micros() as u64);
+        }
+        let last_word = "adieu: still blocked one second past the deadline, giving up\n";
+        end(last_word, self.blocked_code.load(SeqCst))
+    }
+
+    fn abort_code(&self, number: i32) -> u8 {
+        match self.abort_code.load(SeqCst) {
+            BY_SIGNAL => 128 + number as u8,
+            code => code as u8,
+        }
+    }
+}
+
+/// Ends the process, with a last word if standard error takes it without blocking.
+fn end(last_word: &str, status: u8) -> ! {
+    // rustix calls poll(2) and write(2) directly. A pipe that poll(2) calls writable takes
+    // PIPE_BUF (4096) bytes, so the write cannot block.
+    let stderr = rustix::stdio::stderr();
+    let mut fds = [PollFd::from_borrowed_fd(stderr, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    if matches!(poll(&mut fds, Some(&now)), Ok(1)) && fds[0].revents().contains(PollFlags::OUT) {
+        let _ = rustix::io::write(stderr, last_word.as_bytes());
+    }
+    sys::end_at_once(status.into())
+}

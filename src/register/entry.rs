@@ -1,0 +1,242 @@
+//! One open connection in the books: what it is doing, since when, and for how long it may.
+
+use std::cell::Cell;
+use std::fmt;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use super::span::Span;
+use super::state::{ConnectionStatus, State, Waiting};
+use crate::net::Peer;
+use crate::shutdown::Phase;
+use crate::words::printable;
+
+/// How long a half-sent request head may take to arrive once the drain has begun.
+pub(crate) const HEAD_GRACE: Duration = Duration::from_secs(2);
+
+/// What the register knows of one connection.
+pub(crate) struct Entry {
+    /// Its place in the register.
+    key: usize,
+    peer: Peer,
+    accepted: Instant,
+    state: Cell<State>,
+    since: Cell<Instant>,
+    limit: Cell<Limit>,
+    /// What it waits for within its state; `None` is the handler.
+    waiting: Cell<Option<Waiting>>,
+    received: Cell<u64>,
+    sent: Cell<u64>,
+    /// What it was doing when the cause came.
+    at_cause: Cell<Option<State>>,
+    /// Whether it did any work after the drain began.
+    worked_in_drain: Cell<bool>,
+    request: Cell<String>,
+    waker: Cell<Option<Waker>>,
+}
+
+/// The time limit of what a connection is doing.
+#[derive(Clone, Copy)]
+enum Limit {
+    None,
+    Until(Instant),
+    Passed,
+}
+
+impl Limit {
+    fn from(now: Instant, time: Option<Duration>) -> Limit {
+        time.and_then(|time| now.checked_add(time)).map_or(Limit::None, Limit::Until)
+    }
+
+    fn at_most(self, at: Instant) -> Limit {
+        match self {
+            Limit::None => Limit::Until(at),
+            Limit::Until(limit) => Limit::Until(limit.min(at)),
+            Limit::Passed => Limit::Passed,
+        }
+    }
+}
+
+impl Entry {
+    pub(super) fn new(key: usize, peer: Peer, now: Instant) -> Entry {
+        Entry {
+            key,
+            peer,
+            accepted: now,
+            state: Cell::new(State::New),
+            since: Cell::new(now),
+            limit: Cell::new(Limit::None),
+            waiting: Cell::new(None),
+            received: Cell::new(0),
+            sent: Cell::new(0),
+            at_cause: Cell::new(None),
+            worked_in_drain: Cell::new(false),
+            request: Cell::new(String::new()),
+            waker: Cell::new(None),
+        }
+    }
+
+    pub(super) fn key(&self) -> usize {
+        self.key
+    }
+
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    pub(crate) fn accepted(&self) -> Instant {
+        self.accepted
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state.get()
+    }
+
+    /// When the state last changed.
+    pub(crate) fn since(&self) -> Instant {
+        self.since.get()
+    }
+
+    pub(crate) fn worked_in_drain(&self) -> bool {
+        self.worked_in_drain.get()
+    }
+
+    /// Notes what the connection is doing now, and how long it may do it; `None` is for ever.
+    pub(crate) fn set_state(
+        &self,
+        state: State,
+        time: Option<Duration>,
+        phase: Phase,
+        now: Instant,
+    ) {
+        self.state.set(state);
+        self.since.set(now);
+        if !state.is_in_flight() {
+            // An idle connection should cost as little memory as possible.
+            drop(self.request.take());
+        } else if phase >= Phase::Draining {
+            self.worked_in_drain.set(true);
+        }
+        self.set_limit(time, phase, now);
+    }
+
+    /// Gives the connection so long from now.
+    pub(crate) fn set_limit(&self, time: Option<Duration>, phase: Phase, now: Instant) {
+        let limit = Limit::from(now, time);
+        let hurries = phase >= Phase::Draining && self.state.get() == State::Head;
+        self.limit.set(match hurries {
+            true => limit.at_most(self.since.get() + HEAD_GRACE),
+            false => limit,
+        });
+    }
+
+    /// Whether the time limit last set has passed.
+    pub(crate) fn limit_has_passed(&self) -> bool {
+        matches!(self.limit.get(), Limit::Passed)
+    }
+
+    /// Has the task of `cx` woken when the drain begins or the limit passes: the last that asked.
+    pub(crate) fn wake_on_change(&self, cx: &Context<'_>) {
+        let waker = match self.waker.take() {
+            Some(waker) if waker.will_wake(cx.waker()) => waker,
+            _ => cx.waker().clone(),
+        };
+        self.waker.set(Some(waker));
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Notes the request in flight.
+    pub(crate) fn set_request(&self, line: fmt::Arguments<'_>) {
+        let mut request = self.request.take();
+        request.clear();
+        // Writing to a String cannot fail.
+        let _ = fmt::Write::write_fmt(&mut request, line);
+        self.request.set(request);
+    }
+
+    fn request(&self) -> String {
+        let request = self.request.take();
+        let shown = printable(&request);
+        self.request.set(request);
+        shown
+    }
+
+    /// Notes what is waited for, and tells what was noted before.
+    pub(crate) fn wait_for(&self, waiting: Option<Waiting>) -> Option<Waiting> {
+        self.waiting.replace(waiting)
+    }
+
+    pub(crate) fn waits_for(&self) -> Option<Waiting> {
+        self.waiting.get()
+    }
+
+    pub(crate) fn count_received(&self, bytes: u64) {
+        self.received.set(self.received.get() + bytes);
+    }
+
+    pub(crate) fn count_sent(&self, bytes: u64) {
+        self.sent.set(self.sent.get() + bytes);
+    }
+
+    /// The cause to stop has come.
+    pub(super) fn note_cause(&self) {
+        self.at_cause.set(Some(self.state.get()));
+    }
+
+    /// The drain has begun.
+    pub(super) fn begin_drain(&self, now: Instant) {
+        let state = self.state.get();
+        self.worked_in_drain.set(state.is_in_flight());
+        if state == State::Head {
+            self.limit.set(self.limit.get().at_most(now + HEAD_GRACE));
+        }
+        self.wake();
+    }
+
+    /// Wakes the connection if its limit has passed. Returns when it will, if it has not.
+    pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
+        match self.limit.get() {
+            Limit::Until(at) if at <= now => {
+                self.limit.set(Limit::Passed);
+                self.wake();
+                None
+            }
+            Limit::Until(at) => Some(at),
+            Limit::None | Limit::Passed => None,
+        }
+    }
+
+    pub(super) fn status(&self, now: Instant) -> ConnectionStatus {
+        ConnectionStatus {
+            peer: self.peer.clone(),
+            state: self.state.get(),
+            age: now.saturating_duration_since(self.accepted),
+            in_state: now.saturating_duration_since(self.since.get()),
+            request: self.request(),
+            received: self.received.get(),
+            sent: self.sent.get(),
+            waits_for: match self.state.get() {
+                State::New | State::Idle | State::Head => Waiting::Head,
+                State::Active => self.waiting.get().unwrap_or(Waiting::Handler),
+                State::Upgraded => Waiting::Handler,
+                State::Closing => Waiting::Close,
+            },
+        }
+    }
+
+    pub(super) fn span(&self, now: Instant, cut_off: bool) -> Span {
+        Span {
+            peer: self.peer.clone(),
+            accepted: self.accepted,
+            at_cause: self.at_cause.get(),
+            ended: now,
+            cut_off,
+            request: self.request(),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The end of a run: why it began, when, and until when it may last. Computed once.
+
+use std::time::{Duration, Instant};
+
+use super::Cause;
+
+/// Why and when a run began to end, and how long that may take.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    cause: Cause,
+    began: Instant,
+    grace: Duration,
+    lame_duck: Duration,
+}
+
+impl Ending {
+    /// A lame duck period that would last longer than the grace period ends with it.
+    pub(crate) fn new(
+        cause: Cause,
+        began: Instant,
+        grace: Duration,
+        lame_duck: Duration,
+    ) -> Ending {
+        Ending { cause, began, grace, lame_duck: lame_duck.min(grace) }
+    }
+
+    pub(crate) fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
+    pub(crate) fn lame_duck(&self) -> Duration {
+        self.lame_duck
+    }
+
+    /// The instant at which all is over; `None` if it is too far away to be told.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.began.checked_add(self.grace)
+    }
+
+    /// All the time there was; `None` if there is no end to it.
+    pub(crate) fn grace(&self) -> Option<Duration> {
+        self.deadline().map(|_| self.grace)
+    }
+
+    /// The instant at which a stage is cut off, if stages behind it have reserved so much time.
+    pub(crate) fn until(&self, reserved: Duration) -> Option<Instant> {
+        self.began.checked_add(self.grace.saturating_sub(reserved))
+    }
+}

@@ -1,0 +1,159 @@
+//! A connection as its protocol sees it: a hold on its entry in the service's register.
+//!
+//! The protocol tells the register what the connection is doing, and hears from it when the drain has
+//! begun or when a time limit has passed.
+
+use std::fmt;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::clock::Clock;
+use crate::net::Peer;
+use crate::register::{Entry, State, Waiting};
+use crate::service::Context as ServiceContext;
+use crate::shutdown::{Phase, Shutdown};
+
+/// A protocol's hold on one accepted connection; dropping it takes the connection off the books.
+///
+/// Made by the accept loop and handed to [`Protocol::serve`](crate::Protocol::serve).
+pub struct Connection {
+    cx: Rc<ServiceContext>,
+    entry: Rc<Entry>,
+}
+
+impl Connection {
+    pub(super) fn new(cx: Rc<ServiceContext>, entry: Rc<Entry>) -> Connection {
+        Connection { cx, entry }
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> &Peer {
+        self.entry.peer()
+    }
+
+    /// What the connection was last said to be doing. [`State::New`] at first.
+    pub fn state(&self) -> State {
+        self.entry.state()
+    }
+
+    /// When its state last changed.
+    pub fn since(&self) -> Instant {
+        self.entry.since()
+    }
+
+    /// Says what the connection is doing now, and how long it may do it; `None` is for ever.
+    pub fn set_state(&self, state: State, limit: Option<Duration>) {
+        self.entry.set_state(state, limit, self.phase(), self.clock().now());
+    }
+
+    /// Gives the connection `limit` from now; [`poll_expired`](Connection::poll_expired) tells when it is over.
+    pub fn set_limit(&self, limit: Duration) {
+        self.entry.set_limit(Some(limit), self.phase(), self.clock().now());
+    }
+
+    fn phase(&self) -> Phase {
+        self.cx.register().phase()
+    }
+
+    /// Whether the drain has begun: answers say `Connection: close`, idle connections end.
+    pub fn draining(&self) -> bool {
+        self.phase() >= Phase::Draining
+    }
+
+    /// Whether the client should go elsewhere after this answer: from the lame duck period on
+    /// answers say `Connection: close`, but idle connections end only when
+    /// [draining](Connection::draining).
+    pub fn leaving(&self) -> bool {
+        self.phase() >= Phase::LameDuck
+    }
+
+    /// The shutdown, to be raced against.
+    pub fn shutdown(&self) -> &Shutdown {
+        self.cx.shutdown()
+    }
+
+    /// Whether the time limit last set has passed.
+    pub fn expired(&self) -> bool {
+        self.entry.limit_has_passed()
+    }
+
+    /// Arranges for the task of `cx` to be woken when the drain begins or the limit passes.
+    ///
+    /// One task at a time: the last one that asked is the one that is woken.
+    pub fn wake_on_change(&self, cx: &Context<'_>) {
+        self.entry.wake_on_change(cx);
+    }
+
+    /// Ready once the time limit has passed.
+    pub fn poll_expired(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.expired() {
+            return Poll::Ready(());
+        }
+        self.wake_on_change(cx);
+        Poll::Pending
+    }
+
+    /// Notes the request in flight, as the report should name it if it becomes a straggler.
+    pub fn set_request(&self, line: fmt::Arguments<'_>) {
+        self.entry.set_request(line);
+    }
+
+    /// Notes what is waited for while a request is [active](State::Active), as the report should tell
+    /// it; `None`, as at first, is the handler. Returns what was noted before.
+    pub fn wait_for(&self, waiting: Option<Waiting>) -> Option<Waiting> {
+        self.entry.wait_for(waiting)
+    }
+
+    /// What was last said to be waited for.
+    pub fn waits_for(&self) -> Option<Waiting> {
+        self.entry.waits_for()
+    }
+
+    /// Counts bytes that were read from the connection.
+    pub fn count_received(&self, bytes: usize) {
+        self.entry.count_received(bytes as u64);
+        self.cx.register().count(|counts| counts.received += bytes as u64);
+    }
+
+    /// Counts bytes that were written to the connection.
+    pub fn count_sent(&self, bytes: usize) {
+        self.entry.count_sent(bytes as u64);
+        self.cx.register().count(|counts| counts.sent += bytes as u64);
+    }
+
+    /// Counts one request answered in full, with its status and how long it took.
+    pub fn count_answer(&self, status: u16, took: Duration) {
+        self.cx.register().count(|counts| counts.answer(status, took));
+    }
+
+    /// Counts one request answered in full, of which no more is known.
+    pub fn count_request(&self) {
+        self.cx.register().count(|counts| counts.requests += 1);
+    }
+
+    /// Counts one panic that was contained.
+    pub fn count_panic(&self) {
+        self.cx.register().count(|counts| counts.panicked += 1);
+    }
+
+    /// What the service was handed: its name, its shutdown, a place for its tasks.
+    pub fn context(&self) -> &Rc<ServiceContext> {
+        &self.cx
+    }
+
+    /// How long ago it was accepted.
+    pub fn age(&self) -> Duration {
+        self.clock().now().saturating_duration_since(self.entry.accepted())
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.cx.clock()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.cx.register().leave(&self.entry);
+    }
+}

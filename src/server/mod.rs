@@ -1,0 +1,86 @@
+//! A listener and a protocol make a [`Service`].
+
+mod accept;
+mod connection;
+mod patience;
+mod per_peer;
+mod protocol;
+mod task;
+
+use log::debug;
+
+use crate::error::BoxError;
+use crate::net::Listener;
+use crate::service::{Context, Service};
+use crate::words::LOG;
+use accept::Accepting;
+pub use connection::Connection;
+#[cfg(any(feature = "http", feature = "hyper"))]
+pub(crate) use patience::first_byte_of_newcomer;
+pub(crate) use patience::{linger, poll_last_look};
+pub use protocol::Protocol;
+
+/// Descriptors that the default connection limit leaves to the rest of the process.
+const RESERVED: u64 = 32;
+
+/// A listener and what is spoken on it.
+#[derive(Debug)]
+pub struct Server<L, P> {
+    listener: L,
+    protocol: P,
+    max_connections: usize,
+    max_connections_per_peer: Option<usize>,
+}
+
+impl<L: Listener, P: Protocol<L::Stream>> Server<L, P> {
+    /// Serves `protocol` on a bound listener.
+    pub fn new(listener: L, protocol: P) -> Server<L, P> {
+        let max_connections = default_max_connections();
+        Server { listener, protocol, max_connections, max_connections_per_peer: None }
+    }
+
+    /// Sets how many connections may be open at once, at least 1. At the limit the loop stops
+    /// accepting until one closes; clients wait in the accept queue. Default: the process's soft
+    /// limit of descriptors (`RLIMIT_NOFILE`) as it was when the server was made, less 32.
+    pub fn max_connections(mut self, limit: usize) -> Self {
+        self.max_connections = limit.max(1);
+        self
+    }
+
+    /// Sets how many connections one peer may have open at once, at least 1. Further ones are
+    /// closed as soon as they are accepted; they count as [refused](crate::Counts::refused), and
+    /// are logged at most once a second. A peer is an IPv4 address or the /64 network of an IPv6
+    /// address; clients of a Unix socket are not limited. Default: no limit, since behind a proxy
+    /// all clients are one peer.
+    pub fn max_connections_per_peer(mut self, limit: usize) -> Self {
+        self.max_connections_per_peer = Some(limit.max(1));
+        self
+    }
+
+    /// The listener.
+    pub fn listener(&self) -> &L {
+        &self.listener
+    }
+
+    /// The protocol, to set it up.
+    pub fn protocol_mut(&mut self) -> &mut P {
+        &mut self.protocol
+    }
+}
+
+fn default_max_connections() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let descriptors = limit.current.unwrap_or(u64::MAX).saturating_sub(RESERVED).max(1);
+    usize::try_from(descriptors).unwrap_or(usize::MAX)
+}
+
+impl<L: Listener, P: Protocol<L::Stream>> Service for Server<L, P> {
+    async fn serve(self, cx: Context) -> Result<(), BoxError> {
+        debug!(target: LOG, "{} listening on {}", cx.name(), self.listener.address());
+        cx.register().set_shortest_limit(self.protocol.shortest_limit());
+        let Server { listener, protocol, max_connections, max_connections_per_peer } = self;
+        let accepting =
+            Accepting::new(listener, protocol, max_connections, max_connections_per_peer, cx);
+        Ok(accepting.run().await?)
+    }
+}

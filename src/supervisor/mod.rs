@@ -1,0 +1,208 @@
+//! The supervisor: what is to be run, and how it is to end. The run itself is in `run.rs`.
+
+mod requests;
+mod run;
+mod start;
+mod sweep;
+mod watch;
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use smol::LocalExecutor;
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::process::{SignalSource, Terms};
+use crate::report::{ExitCodes, Report};
+use crate::service::Service;
+use crate::shutdown::{Shutdown, Trigger, shutdown};
+use crate::status::Status;
+use run::Run;
+use start::{Added, Start};
+
+/// Starts services together and stops them stage by stage. It does not restart them.
+///
+/// See the [crate's front page](crate) for a whole program.
+#[must_use = "a supervisor does nothing until it is run"]
+pub struct Supervisor {
+    stages: Vec<Plan>,
+    terms: Terms,
+    lame_duck: Duration,
+    clock: Rc<dyn Clock>,
+    requested: (Trigger, Shutdown),
+}
+
+/// A stage that is to be run.
+#[derive(Default)]
+struct Plan {
+    services: Vec<Added>,
+    reserve: Duration,
+}
+
+impl Default for Supervisor {
+    fn default() -> Self {
+        Supervisor::new()
+    }
+}
+
+impl Supervisor {
+    /// A supervisor of nothing yet, with a grace period of ten seconds and the system's clock.
+    pub fn new() -> Supervisor {
+        Supervisor {
+            stages: vec![Plan::default()],
+            terms: Terms::default(),
+            lame_duck: Duration::ZERO,
+            clock: Rc::new(SystemClock),
+            requested: shutdown(),
+        }
+    }
+
+    /// Adds a service to the stage that is being filled. Its name stands in logs, metrics and the
+    /// report, and must be its own: two services of one name are an error when they are run.
+    pub fn service(mut self, name: &str, service: impl Service) -> Supervisor {
+        self.filling().services.push(Added::new(name, service));
+        self
+    }
+
+    /// Begins a new stage: services that are added from here on are told to stop only when those of
+    /// the earlier stages have ended, or have used up their time.
+    ///
+    /// All stages start together. The run is over by itself when the services of the first stage have
+    /// ended, whatever those of later stages do. A service that fails is a cause to stop in any stage.
+    /// The grace period is one for all. A stage whose time is over is cut off, and the next one is
+    /// told. Without a [reserve](Supervisor::reserve) a stage is told at the deadline at the latest,
+    /// and gets the turns of the loop that work without waiting needs.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn queue(cx: adieu::Context) -> std::io::Result<()> { Ok(cx.shutdown().begun().await) }
+    /// # fn main() -> Result<(), adieu::Error> {
+    /// # let api = async |cx: adieu::Context| std::io::Result::Ok(cx.shutdown().begun().await);
+    /// let supervisor = adieu::Supervisor::new()
+    ///     .service("api", api)
+    ///     .next_stage()
+    ///     .reserve(Duration::from_secs(1))
+    ///     .service("mail queue", queue); // told when api has ended, a second before the deadline at the latest
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn next_stage(mut self) -> Supervisor {
+        self.stages.push(Plan::default());
+        self
+    }
+
+    /// Keeps the last part of the grace period for the stage that is being filled: earlier stages are
+    /// cut off that long before the deadline. Default: 0. For the first stage it has no effect.
+    ///
+    /// If all reserves together are longer than the grace period, that is an error when it is run.
+    pub fn reserve(mut self, time: Duration) -> Supervisor {
+        self.filling().reserve = time;
+        self
+    }
+
+    fn filling(&mut self) -> &mut Plan {
+        self.stages.last_mut().expect("there is a stage from the beginning")
+    }
+
+    /// Sets the grace period: the time from the cause to the deadline. Default: 10 s.
+    pub fn grace(mut self, grace: Duration) -> Supervisor {
+        self.terms.grace = grace;
+        self
+    }
+
+    /// Sets how long the first stage is a lame duck between the cause and the drain: not ready,
+    /// answers say `Connection: close`, listeners still accept. It is for load balancers, which take a
+    /// while to notice. The grace period includes it and ends it. Default: 0.
+    pub fn lame_duck(mut self, period: Duration) -> Supervisor {
+        self.lame_duck = period;
+        self
+    }
+
+    /// Sets the exit codes. Default: see [`ExitCodes`].
+    pub fn exit_codes(mut self, codes: ExitCodes) -> Supervisor {
+        self.terms.exit_codes = codes;
+        self
+    }
+
+    /// Sets whether a second signal ends the run at once. Default: true. If not, only SIGQUIT does,
+    /// and repeats of the others are no-ops. Two signals closer together than 100 ms are one request.
+    pub fn second_signal_aborts(mut self, aborts: bool) -> Supervisor {
+        self.terms.second_signal_aborts = aborts;
+        self
+    }
+
+    /// Sets the clock by which the run and its services go. Default: [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Supervisor {
+        self.clock = Rc::new(clock);
+        self
+    }
+
+    /// A handle that begins shutdown from code, before or during the run.
+    pub fn trigger(&self) -> Trigger {
+        self.requested.0.clone()
+    }
+
+    /// Runs all services until they have ended, and reports how it went.
+    ///
+    /// The first cause begins the shutdown: a signal, a [`Trigger`], a service that fails; or
+    /// the last service of the first stage ends by itself. A second signal from `signals` aborts the
+    /// drain, and SIGQUIT, even the first, leaves it no time. Pass [`signals()`](crate::signals) in a
+    /// program, any stream in a test, [`futures_lite::stream::pending()`] for none.
+    ///
+    /// Dropping the returned future drops all services at once, without a drain.
+    ///
+    /// # Errors
+    ///
+    /// If two services have one name, a name is empty, or more time is reserved than there is. Then no
+    /// service has been started.
+    pub async fn run(self, signals: impl SignalSource + 'static) -> Result<Report, Error> {
+        self.check()?;
+        let executor = Rc::new(LocalExecutor::new());
+        let run = self.start(&executor);
+        // A task like all others: in `executor.run` itself it would be polled at each wake.
+        let run = executor.spawn(async move {
+            let signals = pin!(signals.signals(run.terms));
+            run.drive(signals).await
+        });
+        Ok(executor.run(run).await)
+    }
+
+    fn start(self, executor: &Rc<LocalExecutor<'static>>) -> Run {
+        let Supervisor { stages, terms, lame_duck, clock, requested } = self;
+        let (failed, failures) = async_channel::unbounded();
+        let (shorter, shorter_limits) = async_channel::bounded(1);
+        let reserves = stages.iter().map(|stage| stage.reserve).collect();
+        let status = Status::new(clock.clone(), reserves);
+        let start =
+            Start { executor, clock: &clock, status: &status, failed, shorter_limits: shorter };
+        let stages = stages.into_iter().enumerate();
+        let stages = stages.map(|(number, stage)| start.stage(number, stage.services));
+        status.set_stages(stages.collect());
+        let (swept, time) = (status.clone(), clock.clone());
+        let sweep = async move { match sweep::sweep(&swept, &*time, shorter_limits).await {} };
+        executor.spawn::<()>(sweep).detach();
+        Run { status, clock, terms, lame_duck, requested, failures, stragglers: RefCell::default() }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let mut names = HashSet::new();
+        for added in self.stages.iter().flat_map(|stage| &stage.services) {
+            if added.name().is_empty() {
+                return Err(Error::NoName);
+            }
+            if !names.insert(added.name()) {
+                return Err(Error::SameName(added.name().to_owned()));
+            }
+        }
+        let later = self.stages.iter().skip(1);
+        let reserved = later.fold(Duration::ZERO, |sum, stage| sum.saturating_add(stage.reserve));
+        match reserved > self.terms.grace {
+            true => Err(Error::Reserve { reserved, grace: self.terms.grace }),
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! A run: it waits for the first cause to stop, then takes the steps of an orderly end until they are
+//! done, or until a signal asks not to wait any longer.
+
+use std::cell::RefCell;
+use std::future::pending;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_channel::Receiver;
+use async_signal::Signal;
+use futures_lite::{FutureExt, Stream, future};
+use log::{info, warn};
+
+use super::requests::Requests;
+use super::watch::watch;
+use crate::clock::Clock;
+use crate::process::Terms;
+use crate::report::{Cause, Ending, Report, Straggler};
+use crate::shutdown::{Phase, Shutdown, Trigger};
+use crate::stage::Stage;
+use crate::status::Status;
+use crate::words::{LOG, Seconds};
+
+/// How many of those that are cut off the log names; the report has them all.
+const LOGGED_AT_THE_END: usize = 20;
+
+/// How many turns of the loop a stage gets when its time is over, for what ends without waiting. To
+/// see the shutdown, to accept what is in the queue, to read a request, to answer it and to close
+/// takes one turn each, and one more for each task in between (HTTP/2 has two).
+const LAST_TURNS: usize = 16;
+
+/// A run under way.
+pub(super) struct Run {
+    pub(super) status: Status,
+    pub(super) clock: Rc<dyn Clock>,
+    pub(super) terms: Terms,
+    pub(super) lame_duck: Duration,
+    /// Begins when a trigger is pulled. The run keeps a trigger of its own, so that dropping every
+    /// other one does not look like a request.
+    pub(super) requested: (Trigger, Shutdown),
+    /// The names of services that fail, as they do.
+    pub(super) failures: Receiver<Rc<str>>,
+    pub(super) stragglers: RefCell<Vec<Straggler>>,
+}
+
+impl Run {
+    pub(super) async fn drive(&self, signals: Pin<&mut impl Stream<Item = Signal>>) -> Report {
+        let mut requests = Requests::new(signals, &*self.clock);
+        self.status.enter(Phase::Serving);
+        let cause = self.first_cause(&mut requests).await;
+        let ending = self.begin_ending(cause);
+        let forced = self
+            .orderly_end(ending)
+            .or(self.impatience(&mut requests))
+            .or(async { match watch(&self.status, &*self.clock, ending.began()).await {} })
+            .await;
+        if forced.is_some() {
+            self.end_now().await;
+        }
+        self.report(ending, forced)
+    }
+
+    async fn first_cause(&self, requests: &mut Requests<'_, impl Stream<Item = Signal>>) -> Cause {
+        let signal = async { Cause::Signal(requests.first().await) };
+        let trigger = async {
+            self.requested.1.begun().await;
+            Cause::Trigger
+        };
+        let failure = async {
+            match self.failures.recv().await {
+                Ok(name) => Cause::Failed(name.to_string()),
+                Err(_all_ended_well) => pending().await,
+            }
+        };
+        let all_finished = async {
+            if let Some(first) = self.status.stages().first() {
+                first.ended().await;
+            }
+            Cause::AllFinished
+        };
+        // A failure before "all finished": the last service may end by failing.
+        signal.or(trigger).or(failure).or(all_finished).await
+    }
+
+    /// From here on the run is not ready, and the deadline is set.
+    fn begin_ending(&self, cause: Cause) -> &Ending {
+        let grace = match cause {
+            Cause::Signal(Signal::Quit) => Duration::ZERO,
+            _ => self.terms.grace,
+        };
+        let ending = Ending::new(cause, self.clock.now(), grace, self.lame_duck);
+        let ending = self.status.begin_ending(ending);
+        info!(target: LOG, "{} begins the shutdown", ending.cause());
+        ending
+    }
+
+    /// The steps, in order.
+    async fn orderly_end(&self, ending: &Ending) -> Option<Signal> {
+        self.lame_duck(ending).await;
+        self.status.enter(Phase::Draining);
+        let mut said = false;
+        for (number, stage) in self.status.stages().iter().enumerate() {
+            if stage.has_ended() {
+                continue;
+            }
+            stage.drain(self.clock.now());
+            if !std::mem::replace(&mut said, true) {
+                // After the telling, since a log line may block.
+                info!(target: LOG, "shutting down servers, please wait...");
+            }
+            stage.ended().or(self.time_is_over(number)).await;
+            last_turns(|| stage.has_ended()).await;
+            self.cut_off(stage).await;
+        }
+        None
+    }
+
+    async fn lame_duck(&self, ending: &Ending) {
+        let (Some(first), false) = (self.status.stages().first(), ending.lame_duck().is_zero())
+        else {
+            return;
+        };
+        self.status.enter(Phase::LameDuck);
+        first.enter(Phase::LameDuck);
+        info!(target: LOG, "lame duck for {}, not ready any more", Seconds(ending.lame_duck()));
+        let over = async {
+            match ending.began().checked_add(ending.lame_duck()) {
+                Some(at) => self.clock.sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        // It is part of the first stage's time.
+        first.ended().or(over).or(self.time_is_over(0)).await;
+    }
+
+    async fn time_is_over(&self, stage: usize) {
+        match self.status.until(stage) {
+            Some(until) => self.clock.sleep_until(until).await,
+            None => pending().await,
+        }
+    }
+
+    async fn impatience(
+        &self,
+        requests: &mut Requests<'_, impl Stream<Item = Signal>>,
+    ) -> Option<Signal> {
+        Some(requests.impatient(self.terms.second_signal_aborts).await)
+    }
+
+    /// Tells everybody, and gives them the turns that it takes to end without waiting.
+    async fn end_now(&self) {
+        self.status.rush();
+        let stages = self.status.stages();
+        stages.iter().for_each(|stage| stage.drain(self.clock.now()));
+        last_turns(|| stages.iter().all(Stage::has_ended)).await;
+        for stage in stages {
+            self.cut_off(stage).await;
+        }
+    }
+
+    /// Drops what is left of a stage, by name.
+    async fn cut_off(&self, stage: &Stage) {
+        let cut_off = stage.cut_off();
+        for straggler in cut_off.iter().take(LOGGED_AT_THE_END) {
+            warn!(target: LOG, "cut off: {straggler}");
+        }
+        if cut_off.len() > LOGGED_AT_THE_END {
+            warn!(target: LOG, "cut off: {} more", cut_off.len() - LOGGED_AT_THE_END);
+        }
+        if !cut_off.is_empty() {
+            // In this turn their sockets close and their destructors run.
+            future::yield_now().await;
+        }
+        self.stragglers.borrow_mut().extend(cut_off);
+    }
+
+    fn report(&self, ending: &Ending, forced: Option<Signal>) -> Report {
+        let stragglers = self.stragglers.take();
+        // SIGQUIT takes nothing from whoever had nothing to do.
+        let aborted = match (forced, ending.cause()) {
+            (None | Some(Signal::Quit), _) if stragglers.is_empty() => None,
+            (None, Cause::Signal(Signal::Quit)) => Some(Signal::Quit),
+            (forced, _) => forced,
+        };
+        let began = ending.began();
+        let stages = self.status.stages().iter();
+        let services = stages
+            .flat_map(|stage| stage.services().iter().map(|slot| slot.report(began, stage.told())));
+        let report = Report {
+            cause: ending.cause().clone(),
+            services: services.collect(),
+            stragglers,
+            aborted,
+            took: self.clock.now().saturating_duration_since(began),
+            exit_codes: self.terms.exit_codes,
+            ending: ending.clone(),
+        };
+        self.status.enter(Phase::Ended);
+        report.log();
+        report
+    }
+}
+
+async fn last_turns(is_over: impl Fn() -> bool) {
+    for _ in 0..LAST_TURNS {
+        if is_over() {
+            break;
+        }
+        future::yield_now().await;
+    }
+}

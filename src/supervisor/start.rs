@@ -1,0 +1,89 @@
+//! Starts services: each gets its context, its slot and its task.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use async_channel::Sender;
+use futures_lite::FutureExt;
+use log::error;
+use smol::LocalExecutor;
+
+use crate::clock::Clock;
+use crate::error::BoxError;
+use crate::group;
+use crate::register::Register;
+use crate::report::Outcome;
+use crate::service::{Context, Service};
+use crate::shutdown::{Shutdown, shutdown};
+use crate::stage::{Slot, Stage};
+use crate::status::Status;
+use crate::words::LOG;
+
+/// A service that was added and does not run yet.
+pub(super) struct Added {
+    name: Rc<str>,
+    serve: Box<dyn FnOnce(Context) -> Running>,
+}
+
+type Running = Pin<Box<dyn Future<Output = Result<(), BoxError>>>>;
+
+impl Added {
+    pub(super) fn new(name: &str, service: impl Service) -> Added {
+        let serve = Box::new(|cx| Box::pin(service.serve(cx)) as Running);
+        Added { name: name.into(), serve }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// What all services of a run are started with.
+pub(super) struct Start<'a> {
+    pub(super) executor: &'a Rc<LocalExecutor<'static>>,
+    pub(super) clock: &'a Rc<dyn Clock>,
+    pub(super) status: &'a Status,
+    /// Takes the name of each service that fails.
+    pub(super) failed: Sender<Rc<str>>,
+    /// Tells the sweep that a service has shorter time limits.
+    pub(super) shorter_limits: Sender<()>,
+}
+
+impl Start<'_> {
+    pub(super) fn stage(&self, number: usize, services: Vec<Added>) -> Stage {
+        let (stop, told) = shutdown();
+        let start = |added| self.service(number, added, told.clone());
+        Stage::new(services.into_iter().map(start).collect(), stop)
+    }
+
+    fn service(&self, stage: usize, Added { name, serve }: Added, told: Shutdown) -> Slot {
+        let (group, member) = group::group(self.executor);
+        let register = Register::new(self.clock.clone(), self.shorter_limits.clone());
+        let outcome = Rc::new(RefCell::new(None));
+        let cx = Context::new(
+            name.clone(),
+            stage,
+            told,
+            self.clock.clone(),
+            self.status.clone(),
+            register.clone(),
+            member.clone(),
+        );
+        let slot = Slot::new(name.clone(), stage, register, outcome.clone(), group);
+        let failed = self.failed.clone();
+        member.spawn(async move {
+            let serving = AssertUnwindSafe(async move { serve(cx).await });
+            let ended = Outcome::of(serving.catch_unwind().await);
+            if ended.is_failure() {
+                error!(target: LOG, "{name} {ended}");
+                // Unbounded, and read until the run is over.
+                let _ = failed.try_send(name);
+            }
+            *outcome.borrow_mut() = Some(ended);
+        });
+        slot
+    }
+}

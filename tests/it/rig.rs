@@ -1,0 +1,74 @@
+//! What most tests begin with: a supervisor whose signals, time and network the test moves.
+
+use std::time::Duration;
+
+use adieu::testing::{ManualClock, settle};
+use adieu::{Error, Listener, Report, Signal, Supervisor};
+use async_channel::{Sender, unbounded};
+use futures_lite::{future, stream};
+use smol::{LocalExecutor, Task};
+
+/// A supervisor under test: signals come from a channel, the time from a manual clock.
+pub struct Rig {
+    pub executor: LocalExecutor<'static>,
+    pub clock: ManualClock,
+    pub signals: Sender<Signal>,
+    pub run: Task<Result<Report, Error>>,
+}
+
+impl Rig {
+    pub fn start(set_up: impl FnOnce(Supervisor) -> Supervisor) -> Rig {
+        let executor = LocalExecutor::new();
+        let clock = ManualClock::new();
+        let (signals, received) = unbounded();
+        let run = executor.spawn(set_up(Supervisor::new().clock(clock.clone())).run(received));
+        settle(&executor);
+        Rig { executor, clock, signals, run }
+    }
+
+    /// Sends a signal and lets everybody act on it.
+    pub fn signal(&self, signal: Signal) {
+        self.send(signal);
+        settle(&self.executor);
+    }
+
+    /// Sends a signal that nobody has seen yet when this returns. The run is woken before whoever is
+    /// woken later.
+    pub fn send(&self, signal: Signal) {
+        self.signals.try_send(signal).expect("the run listens");
+    }
+
+    pub fn pass(&self, time: Duration) {
+        self.clock.advance_and_settle(time, &self.executor);
+    }
+
+    pub fn report(self) -> Report {
+        settle(&self.executor);
+        assert!(self.run.is_finished(), "the run is not over");
+        future::block_on(self.run).expect("a run that could begin")
+    }
+}
+
+/// How long a test on real sockets may take, on a machine that is busy with others.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for what happens on real sockets, but not for ever.
+pub fn bounded<T>(work: impl Future<Output = T>) -> T {
+    let too_long = async {
+        smol::Timer::after(PATIENCE).await;
+        panic!("it took longer than {PATIENCE:?}")
+    };
+    smol::block_on(future::or(work, too_long))
+}
+
+/// Runs a supervisor on real sockets while `client` does its part.
+pub fn run_with<T>(supervisor: Supervisor, client: impl Future<Output = T>) -> (T, Report) {
+    let (seen, report) = bounded(future::zip(client, supervisor.run(stream::pending())));
+    (seen, report.expect("a run that could begin"))
+}
+
+/// Whether a connection waits in the listener's accept queue; it is taken out.
+pub fn accepts(listener: &mut impl Listener) -> bool {
+    let accepted = std::future::poll_fn(|cx| listener.poll_accept(cx));
+    future::block_on(future::poll_once(accepted)).is_some_and(|accepted| accepted.is_ok())
+}
