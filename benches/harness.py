@@ -82,8 +82,10 @@ class Exit(NamedTuple):
 class Server:
     """A running server process. Leaving the `with` block ends it, whatever state it is in."""
 
-    def __init__(self, command: list, ports: list[int], stderr: int | None = None):
+    def __init__(self, command: list, ports: list[int], stderr: int | None = None, within: float = 10):
+        """Waits so many seconds, `within`, for all of the ports to be listened on."""
         self.ports = ports
+        self._within = within
         self._log = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             command,
@@ -113,7 +115,7 @@ class Server:
         self._log.close()
 
     def _wait_until_ready(self) -> None:
-        give_up = time.monotonic() + 10
+        give_up = time.monotonic() + self._within
         for port in self.ports:
             while True:
                 if self._process.poll() is not None:
@@ -123,7 +125,7 @@ class Server:
                     break
                 except ConnectionRefusedError:
                     if time.monotonic() > give_up:
-                        raise Wrong("the server does not listen after 10 s")
+                        raise Wrong(f"the server does not listen after {self._within:.0f} s")
                     time.sleep(0.01)
         time.sleep(0.1)  # so that it has seen these connections go
 
@@ -135,6 +137,10 @@ class Server:
         """Stops the process: whatever is sent now waits in the kernel until it thaws."""
         os.kill(self.pid, signal.SIGSTOP)
         while self._state() != "T":
+            time.sleep(0.001)
+
+    def wait_until_traced(self) -> None:
+        while self._field("status", "TracerPid:") == "0":
             time.sleep(0.001)
 
     def thaw(self) -> None:
