@@ -46,6 +46,8 @@ pub mod systemd;
 mod tcp;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(any(feature = "http", feature = "hyper"))]
+mod web;
 mod words;
 
 #[cfg(feature = "hyper")]

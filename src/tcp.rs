@@ -13,7 +13,7 @@ use std::task::{Poll, ready};
 use crate::error::Error;
 use crate::net::{SocketListener, SocketStream, Stream};
 use crate::register::State;
-use crate::server::{Connection, Protocol, Server, linger, poll_last_look};
+use crate::server::{Connection, Protocol, Server, UntilClose, linger, poll_last_look};
 
 /// How much [`Connection::read`] reads at once, in bytes.
 const READ_SIZE: usize = 8 * 1024;
@@ -22,8 +22,9 @@ const READ_SIZE: usize = 8 * 1024;
 ///
 /// A handler is an `async fn(&mut S, &Connection) -> io::Result<()>`. It need not be `Send` and may
 /// hold an `Rc`. When it returns `Ok`, the connection is half-closed and given half a second, a
-/// tenth in the drain, for the client to take what was written; with an error it is closed at once, and the error is logged at
-/// debug level. A panic costs this connection alone.
+/// tenth in the drain, for the client to take what was written. When it fails, panics or is cut off, the
+/// connection is reset, so that the client cannot take what it got for all there was. An error is logged at
+/// debug level; a panic costs this connection alone.
 ///
 /// When shutdown begins a handler has the grace period to come to an end: it watches
 /// [`Connection::shutdown`], or uses [`Connection::read`], which does.
@@ -75,11 +76,14 @@ where
     S: Stream,
     F: AsyncFn(&mut S, &Connection) -> io::Result<()> + 'static,
 {
-    async fn serve(self: Rc<Self>, mut stream: S, connection: Connection) -> io::Result<()> {
+    async fn serve(self: Rc<Self>, stream: S, connection: Connection) -> io::Result<()> {
         connection.set_state(State::Upgraded, None);
-        (self.handler)(&mut stream, &connection).await?;
+        // Whatever ends the handler before it returns, the client must be able to tell.
+        let mut stream = UntilClose::new(stream);
+        stream.set_cut_resets(true);
+        (self.handler)(stream.get_mut(), &connection).await?;
         // In a box: what only the end needs must not weigh on a connection that waits.
-        Box::pin(linger(stream, connection)).await
+        Box::pin(linger(stream.into_inner(), connection)).await
     }
 }
 

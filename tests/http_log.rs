@@ -32,12 +32,7 @@ impl Log for Kept {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            // Which file of `http` it was is nobody's business.
-            let target = match record.target() {
-                target if target.starts_with("adieu::http") => "adieu::http",
-                target => target,
-            };
-            let line = format!("{} {target}: {}", record.level(), record.args());
+            let line = format!("{} {}: {}", record.level(), record.target(), record.args());
             self.0.lock().unwrap().push(line);
         }
     }
@@ -90,20 +85,22 @@ fn requests_are_logged_for_those_who_ask_and_what_went_wrong_for_all() {
     );
 
     for (path, line) in [
-        ("/fails", "ERROR adieu::http: web: the handler failed: no database"),
-        ("/refuses", "DEBUG adieu::http: web: the handler refused: no such thing"),
-        ("/panics", "ERROR adieu::http: web: the handler panicked: oh no"),
+        ("/fails", "ERROR adieu: web: the handler failed: no database"),
+        ("/refuses", "DEBUG adieu: web: the handler refused: no such thing"),
+        ("/panics", "ERROR adieu: web: the handler panicked: oh no"),
     ] {
         web.ask(get(path, ""));
-        assert_eq!(lines("adieu::http"), [line]);
+        assert_eq!(lines("adieu"), [line]);
     }
     web.ask(post_chunked("/reads", "nonsense"));
-    let told = lines("adieu::http");
+    let told = lines("adieu");
     assert!(told.iter().all(|line| line.starts_with("DEBUG")), "the client's fault: {told:?}");
     web.ask(get("/injects", ""));
     assert_eq!(
-        lines("adieu::http"),
-        ["ERROR adieu::http: web: GET /injects: control characters in the value of name"]
+        lines("adieu"),
+        [
+            "ERROR adieu: web: GET /injects: the answer cannot be sent: control characters in the value of name"
+        ]
     );
 
     log::set_max_level(LevelFilter::Info);

@@ -1,25 +1,42 @@
 //! A response made fit to be sent: what the encoder would get wrong is put right before it
-//! encodes, and what it always adds is taken away behind it.
+//! encodes, and what it always adds is taken away after it.
 
 use std::cell::{Cell, RefCell};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http_types::headers::{CONNECTION, CONTENT_LENGTH, DATE, HeaderValue, TRANSFER_ENCODING};
+use futures_lite::io;
+use http_types::headers::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use http_types::other::Date;
 use http_types::{Body, Method, Response, StatusCode};
 
-use super::head::{Refusal, is_token, tokens};
+use super::guard::{Head, Refusal};
+use crate::web::{AnswerFields, Fate, is_token, tokens};
 
-/// Who asked, as far as the form of the answer depends on it.
+/// What the form of an answer depends on in its request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asker {
+pub(super) struct RequestForm {
     pub(super) method: Method,
     pub(super) http_1_0: bool,
 }
 
-impl Asker {
-    /// Whoever sent what could not be understood. It is answered like a GET.
-    pub(super) const UNKNOWN: Asker = Asker { method: Method::Get, http_1_0: false };
+impl RequestForm {
+    /// Of a request that could not be understood. It is answered like a GET.
+    pub(super) const UNKNOWN: RequestForm = RequestForm { method: Method::Get, http_1_0: false };
+
+    pub(super) fn of(head: &Head) -> RequestForm {
+        RequestForm { method: head.method, http_1_0: head.http_1_0 }
+    }
+}
+
+/// A response that passed the check.
+#[derive(Default)]
+pub(super) struct Checked {
+    /// The handler wants the connection closed after it.
+    pub(super) close: bool,
+    /// The length that the handler gives for a body that is not sent.
+    length: Option<usize>,
 }
 
 /// What is sent after the head.
@@ -35,10 +52,10 @@ pub(super) enum Sending {
     UntilClose(Body),
 }
 
-/// A short answer in text; where there is none, the status speaks for itself.
+/// A short answer in text; where there is none, the reason for the status.
 pub(super) fn plain(status: StatusCode, text: &str) -> Response {
     let mut response = Response::new(status);
-    let text = if text.is_empty() { status.canonical_reason() } else { text };
+    let text = if text.is_empty() { reason(status) } else { text };
     response.set_body(format!("{text}\n"));
     response
 }
@@ -57,8 +74,13 @@ impl From<Refusal> for Response {
 /// What the guard lets through of RFC 9110's methods, and PATCH. Handlers may allow less.
 const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
 
-/// Whether the response can be sent as a final answer; if not, why.
-pub(super) fn check(response: &Response, upgrade: bool) -> Result<(), String> {
+/// Whether the response can be sent as a final answer; if not, why. Fields that are the server's to decide
+/// are taken out.
+pub(super) fn check(
+    response: &mut Response,
+    form: RequestForm,
+    upgrade: bool,
+) -> Result<Checked, String> {
     let status = response.status();
     if status.is_informational() {
         let switching = status == StatusCode::SwitchingProtocols;
@@ -66,38 +88,62 @@ pub(super) fn check(response: &Response, upgrade: bool) -> Result<(), String> {
             return Err(format!("status {status} is not an answer to this request"));
         }
     }
+    let fields = AnswerFields {
+        status: status as u16,
+        to_head: form.method == Method::Head,
+        is_http2: false,
+        length: response.len().map(|length| length as u64),
+        trailers: false,
+    };
+    let mut dropped = Vec::new();
+    let mut checked = Checked { close: false, length: None };
     for (name, values) in response.iter() {
         if !name.as_str().bytes().all(is_token) || name.as_str().is_empty() {
             return Err(format!("malformed header name {:?}", name.as_str()));
         }
-        if values.iter().any(|value| {
-            value.as_str().bytes().any(|byte| byte.is_ascii_control() && byte != b'\t')
-        }) {
+        let values = || values.iter().map(HeaderValue::as_str);
+        let is_control = |byte: u8| byte.is_ascii_control() && byte != b'\t';
+        if values().any(|value| value.bytes().any(is_control)) {
             return Err(format!("control characters in the value of {}", name.as_str()));
         }
+        if !AnswerFields::concerns(name.as_str()) {
+            continue;
+        }
+        let fate = fields.judge(name.as_str(), values());
+        match fate.map_err(|problem| format!("{}: {problem}", name.as_str()))? {
+            Fate::Send if *name == CONTENT_LENGTH => {
+                checked.length = values().next().and_then(|value| value.parse().ok());
+            }
+            Fate::Send => {}
+            fate => {
+                checked.close |= fate == Fate::Close;
+                dropped.push(name.clone());
+            }
+        }
+        if *name == CONNECTION {
+            dropped.extend(
+                values().flat_map(tokens).filter(|name| is_field(name)).map(HeaderName::from),
+            );
+        }
     }
-    Ok(())
+    for name in dropped {
+        response.remove_header(name);
+    }
+    Ok(checked)
 }
 
-/// Whether the handler wants the connection closed after this.
-pub(super) fn says_close(response: &Response) -> bool {
-    let Some(values) = response.header(CONNECTION) else {
-        return false;
-    };
-    values
-        .iter()
-        .any(|value| tokens(value.as_str()).any(|token| token.eq_ignore_ascii_case("close")))
+/// Whether a connection option is the name of a field that belongs to that connection alone.
+fn is_field(option: &str) -> bool {
+    !["close", "keep-alive", "upgrade"].iter().any(|known| option.eq_ignore_ascii_case(known))
 }
 
 /// Puts the headers right that are the server's to decide, and tells what will follow the head.
 pub(super) fn prepare(
     response: &mut Response,
-    asker: Asker,
+    form: RequestForm,
     keep_alive: bool,
     date: &DateLine,
 ) -> Sending {
-    // Framing is the encoder's alone; a second opinion from the handler would be smuggling.
-    response.remove_header(TRANSFER_ENCODING);
     if response.header(DATE).is_none() {
         response.insert_header(DATE, date.now());
     }
@@ -106,44 +152,96 @@ pub(super) fn prepare(
         return Sending::Nothing;
     }
     if !keep_alive {
-        response.insert_header(CONNECTION, "close");
-    } else if asker.http_1_0 {
-        response.insert_header(CONNECTION, "keep-alive");
+        response.append_header(CONNECTION, "close");
+    } else if form.http_1_0 {
+        response.append_header(CONNECTION, "keep-alive");
     }
     if has_no_content(status) {
         // The encoder would announce it, and a 205 must say that it is empty.
         response.take_body();
         return Sending::Nothing;
     }
-    if asker.method == Method::Head {
+    if form.method == Method::Head {
         return Sending::Nothing;
     }
     match response.len() {
         Some(len) => Sending::Exactly(len),
-        None if asker.http_1_0 => Sending::UntilClose(response.take_body()),
+        None if form.http_1_0 => Sending::UntilClose(response.take_body()),
         None => Sending::Chunks,
     }
 }
 
 /// Statuses whose answers end with the head (RFC 9112, 6.3), and 205, which has nothing to say.
-pub(super) fn has_no_content(status: StatusCode) -> bool {
+fn has_no_content(status: StatusCode) -> bool {
     use StatusCode::{NoContent, NotModified, ResetContent};
     status.is_informational() || matches!(status, NoContent | NotModified | ResetContent)
 }
 
-/// Whether the encoder's framing line must go: the length of a body that is not sent, unless it
-/// answers a HEAD and is the true length of what a GET would bring.
-pub(super) fn strips_framing(response: &Response, asker: Asker) -> bool {
-    let status = response.status();
-    if has_no_content(status) {
-        // RFC 9110, 15.4.6: a 205 does say how long its nothing is.
-        return status != StatusCode::ResetContent;
-    }
-    asker.method == Method::Head && response.is_empty() != Some(false)
+/// What has to be put right in the head that the encoder makes.
+pub(super) struct Corrections {
+    status: StatusCode,
+    /// The handler has said what type the content has.
+    has_type: bool,
+    strips_framing: bool,
 }
 
-/// Takes the framing line out of the encoded head that begins at `start`.
-pub(super) fn strip_framing(out: &mut Vec<u8>, start: usize) {
+impl Corrections {
+    /// To be asked before [`prepare`]: afterwards the body may be gone.
+    ///
+    /// The encoder's framing line must go if it is the length of a body that is not sent; unless it
+    /// answers a HEAD, or is a 304, and is the true length of what a GET would bring.
+    pub(super) fn of(response: &Response, form: RequestForm) -> Corrections {
+        let status = response.status();
+        let strips_framing = match has_no_content(status) {
+            // RFC 9110, 15.4.6: a 205 does say how long its nothing is.
+            true => status != StatusCode::ResetContent,
+            false if form.method == Method::Head => response.is_empty() != Some(false),
+            false => response.len().is_none() && form.http_1_0,
+        };
+        let has_type = response.header(CONTENT_TYPE).is_some();
+        Corrections { status, has_type, strips_framing }
+    }
+
+    /// To be called after [`prepare`]: has the encoder announce the length that the handler gave for a body
+    /// that is not sent, and no type that http-types gives to one.
+    pub(super) fn announce(&mut self, response: &mut Response, checked: &Checked) {
+        if let Some(length) = checked.length {
+            response.set_body(Body::from_reader(io::BufReader::new(io::empty()), Some(length)));
+            self.strips_framing = false;
+        }
+        if !self.has_type {
+            response.remove_header(CONTENT_TYPE);
+        }
+    }
+
+    /// Corrects the encoded head that begins at `start`.
+    pub(super) fn make(&self, out: &mut Vec<u8>, start: usize) {
+        let (wrong, right) = (self.status.canonical_reason(), reason(self.status));
+        if wrong != right {
+            let from = start + "HTTP/1.1 200 ".len();
+            out.splice(from..from + wrong.len(), right.bytes());
+        }
+        if self.strips_framing {
+            strip_framing(out, start);
+        }
+    }
+}
+
+/// The reason for a status as the IANA registry has it, where http-types has another.
+fn reason(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NonAuthoritativeInformation => "Non-Authoritative Information",
+        StatusCode::ImUsed => "IM Used",
+        StatusCode::MultipleChoice => "Multiple Choices",
+        StatusCode::NotModified => "Not Modified",
+        StatusCode::PayloadTooLarge => "Content Too Large",
+        StatusCode::RequestedRangeNotSatisfiable => "Range Not Satisfiable",
+        StatusCode::UnprocessableEntity => "Unprocessable Content",
+        other => other.canonical_reason(),
+    }
+}
+
+fn strip_framing(out: &mut Vec<u8>, start: usize) {
     let find = |out: &[u8], from: usize, what: &[u8]| {
         out[from..].windows(what.len()).position(|window| window == what).map(|at| from + at)
     };

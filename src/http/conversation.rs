@@ -1,6 +1,6 @@
-//! The life of one connection: request after request, until somebody has had enough.
+//! The life of one connection: request after request, until client, handler, limits or drain end it.
 //!
-//! [`hold`] goes to and fro between a resting connection and a busy one; all that a request needs
+//! [`serve`] goes to and fro between a resting connection and a busy one; all that a request needs
 //! lives in a box for as long as the connection is busy.
 
 use std::future::{Future, poll_fn};
@@ -12,19 +12,21 @@ use futures_lite::future;
 use http_types::{Response, StatusCode};
 use log::{debug, error, log_enabled};
 
-use super::answer::{self, Asker};
-use super::framing::Unframer;
-use super::head::{self, Head, Refusal, refuse};
+use super::answer::{self, Checked, RequestForm};
+use super::engine::decode;
+use super::guard::{Head, Refusal, Unframer, refuse};
+use super::handler::Exchange;
+use super::handling::handle;
 use super::resting::Resting;
-use super::sending::Answering;
+use super::sending::send;
+use super::shared::Http;
 use super::upgrade::hand_over;
 use super::upload::Upload;
-use super::wire::{WRITE, Waiting, Wire};
-use super::{Http, handling};
+use super::wire::{Filled, Wire};
 use crate::net::Stream;
-use crate::register::State;
-use crate::server::Connection;
-use crate::server::linger;
+use crate::register::{State, Waiting};
+use crate::server::{Connection, linger};
+use crate::words::LOG;
 
 /// The log target of the access log; at level debug, so that nobody has it by accident.
 const ACCESS: &str = "adieu::access";
@@ -37,7 +39,7 @@ enum Next {
 }
 
 /// Serves one connection to its end.
-pub(super) fn hold<S: Stream>(
+pub(super) fn serve<S: Stream>(
     http: Rc<Http>,
     stream: S,
     connection: Connection,
@@ -50,7 +52,7 @@ pub(super) fn hold<S: Stream>(
             if bytes.is_empty() {
                 return Ok(());
             }
-            resting = match Box::pin(be_busy(Wire::new(resting, bytes))).await? {
+            resting = match Box::pin(serve_until_idle(Wire::new(resting, bytes))).await? {
                 Some(resting) => resting,
                 None => return Ok(()),
             };
@@ -59,28 +61,32 @@ pub(super) fn hold<S: Stream>(
 }
 
 /// Answers requests until there is none. `None`: it was the last one on this connection.
-async fn be_busy<S: Stream>(mut wire: Wire<S>) -> io::Result<Option<Resting<S>>> {
-    match converse(&mut wire).await? {
+async fn serve_until_idle<S: Stream>(mut wire: Wire<S>) -> io::Result<Option<Resting<S>>> {
+    match serve_requests(&mut wire).await? {
         Next::Request => return Ok(Some(wire.rest())),
-        Next::Close => linger(wire.stream, wire.connection).await?,
+        Next::Close => {
+            let (stream, connection, _unused) = wire.into_parts();
+            linger(stream, connection).await?
+        }
         Next::Upgrade(sender) => hand_over(wire, sender).await?,
     }
     Ok(None)
 }
 
 /// Answers requests until none has arrived, even in part.
-async fn converse<S: Stream>(wire: &mut Wire<S>) -> io::Result<Next> {
+async fn serve_requests<S: Stream>(wire: &mut Wire<S>) -> io::Result<Next> {
     loop {
         let next = match receive(wire).await? {
             // In a box of its own, so that whoever sends a head slowly has none of it.
             Some(Ok(head)) => Box::pin(exchange(wire, head)).await?,
-            Some(Err(refusal)) => turn_away(wire, Asker::UNKNOWN, "-", refusal).await?,
+            Some(Err(refusal)) => reject(wire, RequestForm::UNKNOWN, "-", refusal).await?,
             None => Next::Request,
         };
-        if wire.inbox.is_empty() || wire.outbox.len() > WRITE || !matches!(next, Next::Request) {
+        let goes_on = wire.has_input() && matches!(next, Next::Request);
+        if !goes_on || wire.is_full() {
             wire.flush().await?;
         }
-        if wire.inbox.is_empty() || !matches!(next, Next::Request) {
+        if !goes_on {
             return Ok(next);
         }
         // A client that always has one more request in the pipeline is not alone.
@@ -96,10 +102,10 @@ async fn receive<S: Stream>(wire: &mut Wire<S>) -> io::Result<Option<Result<Head
         if !wire.skip_empty_lines() {
             return Ok(Some(Err(refuse(StatusCode::BadRequest, "too many empty lines"))));
         }
-        if wire.inbox.is_empty() {
+        if !wire.has_input() {
             return Ok(None);
         }
-        match head::parse(&wire.inbox, &wire.http.limits) {
+        match wire.parse_head() {
             Ok(Some(head)) => return Ok(Some(Ok(head))),
             Err(refusal) => return Ok(Some(Err(refusal))),
             Ok(None) => {}
@@ -109,83 +115,103 @@ async fn receive<S: Stream>(wire: &mut Wire<S>) -> io::Result<Option<Result<Head
             waited = true;
             wire.begin_head();
         }
-        match poll_fn(|cx| wire.poll_fill_within(Waiting::Head, cx)).await {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+        match poll_fn(|cx| wire.poll_fill_within(Waiting::Head, cx)).await? {
+            Filled::Bytes => {}
+            Filled::End => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Filled::TooLate => {
                 let late = refuse(StatusCode::RequestTimeout, "the request head took too long");
                 return Ok(Some(Err(late)));
             }
-            Err(error) => return Err(error),
         }
     }
 }
 
 /// Answers a request that the guard does not let in.
-async fn turn_away<S: Stream>(
+async fn reject<S: Stream>(
     wire: &mut Wire<S>,
-    asker: Asker,
+    form: RequestForm,
     request: &str,
     refusal: Refusal,
 ) -> io::Result<Next> {
-    debug!("{}: {}: {}", wire.connection.peer(), refusal.status as u16, refusal.reason);
+    let peer = wire.connection().peer();
+    debug!(target: LOG, "{peer}: {}: {}", refusal.status as u16, refusal.reason);
     let began = access_begins(wire);
-    wire.connection.set_state(State::Active, None);
-    wire.inbox.clear();
-    let mut answering = Answering { asker, keep_alive: false, upload: None };
-    let sent = answering.send(wire, refusal.into()).await?;
+    wire.connection().set_state(State::Active, None);
+    wire.discard_input();
+    let (response, checked) = (refusal.into(), Checked::default());
+    let sent = send(wire, &mut None, response, &checked, form, false).await?;
     log_access(wire, request, refusal.status, sent, began);
     Ok(Next::Close)
 }
 
 /// One request and its answer.
-async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next> {
+async fn exchange<S: Stream>(wire: &mut Wire<S>, mut head: Head) -> io::Result<Next> {
     let began = access_begins(wire);
-    wire.begin_request(&head);
-    let asker = Asker { method: head.method, http_1_0: head.http_1_0 };
-    let (request, mut upload) = match handling::decode(&head, &wire.http.limits) {
+    let line = wire.begin_request(&head);
+    let form = RequestForm::of(&head);
+    let (request, mut upload) = match decode(&mut head, &wire.http().limits) {
         Ok(decoded) => decoded,
-        Err(refusal) => return turn_away(wire, asker, head.request(), refusal).await,
+        Err(refusal) => return reject(wire, form, &line, refusal).await,
     };
-    let response = match head.asterisk {
+    let mut response = match head.asterisk {
         // About the server and not a resource, so not the handler's; it may have a body all the same.
         true => {
             drop(request);
             Response::new(StatusCode::Ok)
         }
-        false => handling::handle(wire, request, &mut upload).await?,
-    };
-    let fault = upload.as_mut().and_then(|upload| upload.settle(wire));
-    let mut response = match (fault, answer::check(&response, head.upgrade)) {
-        (Some(refusal), _) => refusal.into(),
-        (None, Ok(())) => response,
-        (None, Err(problem)) => {
-            error!("{}: {}: {problem}", wire.connection.context().name(), head.request());
-            answer::plain(StatusCode::InternalServerError, "")
+        false => {
+            let connection = wire.connection();
+            let (peer, cx) = (connection.peer().clone(), connection.context().clone());
+            handle(wire, request, Exchange::new(peer, line.clone(), cx), &mut upload).await?
         }
     };
-    let until_close = head.http_1_0 && response.len().is_none();
-    let keep_alive = head.keep_alive
-        && fault.is_none()
-        && !until_close
-        && !answer::says_close(&response)
-        && wire.may_go_on()
-        && upload.as_ref().is_none_or(Upload::can_be_finished)
-        && (!wire.connection.leaving() || next_has_arrived(wire, &upload).await);
+    let fault = upload.as_mut().and_then(|upload| upload.settle(wire));
+    let checked = match fault {
+        Some(refusal) => {
+            response = refusal.into();
+            Checked::default()
+        }
+        None => check(wire, &mut response, &head, &line),
+    };
+    let keep_alive = fault.is_none()
+        && !checked.close
+        && may_be_followed(wire, &head, &response, &upload)
+        && (!wire.connection().leaving() || next_has_arrived(wire, &upload).await);
     let upgrade =
         (response.status() == StatusCode::SwitchingProtocols).then(|| response.send_upgrade());
     let status = response.status();
-    let mut answering = Answering { asker, keep_alive, upload };
-    let sent = answering.send(wire, response).await?;
-    log_access(wire, head.request(), status, sent, began);
+    let sent = send(wire, &mut upload, response, &checked, form, keep_alive).await?;
+    log_access(wire, &line, status, sent, began);
     if let Some(sender) = upgrade {
         return Ok(Next::Upgrade(sender));
     }
-    let ended = match &mut answering.upload {
+    let ended = match &mut upload {
         Some(upload) if keep_alive => upload.finish(wire).await?,
         _ => true,
     };
     Ok(if keep_alive && ended { Next::Request } else { Next::Close })
+}
+
+/// Checks the response, and puts a 500 in its place if it cannot be sent.
+fn check<S: Stream>(wire: &Wire<S>, response: &mut Response, head: &Head, line: &str) -> Checked {
+    answer::check(response, RequestForm::of(head), head.upgrade).unwrap_or_else(|problem| {
+        let name = wire.connection().context().name();
+        error!(target: LOG, "{name}: {line}: the answer cannot be sent: {problem}");
+        *response = answer::plain(StatusCode::InternalServerError, "");
+        Checked::default()
+    })
+}
+
+/// Whether another request can come on this connection after this answer.
+fn may_be_followed<S: Stream>(
+    wire: &Wire<S>,
+    head: &Head,
+    response: &Response,
+    upload: &Option<Upload>,
+) -> bool {
+    let until_close = head.http_1_0 && response.len().is_none();
+    let body_ends = upload.as_ref().is_none_or(Upload::can_be_finished);
+    head.keep_alive && !until_close && wire.may_go_on() && body_ends
 }
 
 /// Whether the next request is here already, all of it. Asked while draining: if so, it is still
@@ -198,10 +224,10 @@ async fn next_has_arrived<S: Stream>(wire: &mut Wire<S>, upload: &Option<Upload>
     if !wire.skip_empty_lines() {
         return false;
     }
-    match head::parse(&wire.inbox, &wire.http.limits) {
+    match wire.parse_head() {
         Ok(Some(head)) => {
-            Unframer::new(head.framing, wire.http.limits.body_size).is_ok_and(|mut body| {
-                body.feed(&wire.inbox[head.len..], &mut Vec::new()).is_ok() && body.is_done()
+            Unframer::new(head.framing, wire.http().limits.body_size).is_ok_and(|mut body| {
+                body.feed(&wire.input()[head.len..], &mut Vec::new()).is_ok() && body.is_done()
             })
         }
         _ => false,
@@ -210,7 +236,7 @@ async fn next_has_arrived<S: Stream>(wire: &mut Wire<S>, upload: &Option<Upload>
 
 /// When an exchange began; `None` if nobody wants its line in the access log.
 fn access_begins<S: Stream>(wire: &Wire<S>) -> Option<Instant> {
-    log_enabled!(target: ACCESS, log::Level::Debug).then(|| wire.connection.clock().now())
+    log_enabled!(target: ACCESS, log::Level::Debug).then(|| wire.connection().clock().now())
 }
 
 fn log_access<S: Stream>(
@@ -221,8 +247,8 @@ fn log_access<S: Stream>(
     began: Option<Instant>,
 ) {
     let Some(began) = began else { return };
-    let took = wire.connection.clock().now().saturating_duration_since(began);
-    let name = wire.connection.context().name();
-    let peer = wire.connection.peer();
+    let took = wire.connection().clock().now().saturating_duration_since(began);
+    let name = wire.connection().context().name();
+    let peer = wire.connection().peer();
     debug!(target: ACCESS, "{name} {peer} \"{request}\" {} {sent} B {took:.1?}", status as u16);
 }

@@ -2,11 +2,10 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use super::Http;
+use super::shared::Http;
 use crate::net::Stream;
 use crate::register::State;
 use crate::server::{Connection, first_byte_of_newcomer, poll_last_look};
@@ -37,37 +36,32 @@ impl<S: Stream> Resting<S> {
     }
 
     /// Waits for the first bytes of a request. Empty: there will be none.
-    ///
     pub(super) async fn first_bytes(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        let Resting { stream, connection, http, .. } = self;
-        let read = poll_fn(|cx| {
-            poll_last_look(connection, true, stream, cx, |stream, cx| {
-                http.poll_read(stream, connection, &mut bytes, cx)
-            })
-        });
-        if read.await?.is_none() && connection.state() == State::New {
-            let read = poll_fn(|cx| http.poll_read(stream, connection, &mut bytes, cx));
+        let waited = poll_fn(|cx| self.poll_first(&mut bytes, cx)).await?;
+        if waited.is_none() && self.connection.state() == State::New {
             // In a box: few connections come to this.
-            Box::pin(first_byte_of_newcomer(connection, read)).await.transpose()?;
+            Box::pin(self.last_chance(&mut bytes)).await?;
         }
         Ok(bytes)
     }
-}
 
-impl Http {
-    /// Reads once, and appends to `inbox`. 0 is the end of the stream.
-    pub(super) fn poll_read<S: Stream>(
-        &self,
-        stream: &mut S,
-        connection: &Connection,
-        inbox: &mut Vec<u8>,
+    // A method, so that the wait above holds one reference and not three.
+    fn poll_first(
+        &mut self,
+        bytes: &mut Vec<u8>,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        let scratch = &mut *self.scratch.borrow_mut();
-        let amount = ready!(Pin::new(stream).poll_read(cx, scratch))?;
-        inbox.extend_from_slice(&scratch[..amount]);
-        connection.count_received(amount);
-        Poll::Ready(Ok(amount))
+    ) -> Poll<io::Result<Option<usize>>> {
+        let Resting { stream, connection, http, .. } = self;
+        poll_last_look(connection, true, stream, cx, |stream, cx| {
+            http.poll_receive(stream, connection, bytes, cx)
+        })
+    }
+
+    async fn last_chance(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let Resting { stream, connection, http, .. } = self;
+        let first = poll_fn(|cx| http.poll_receive(stream, connection, bytes, cx));
+        first_byte_of_newcomer(connection, first).await.transpose()?;
+        Ok(())
     }
 }

@@ -1,101 +1,94 @@
-//! An answer on its way out, through the engine's encoder and the outbox.
+//! An answer on its way out, through the engine's encoder and the wire.
 
-use std::future::poll_fn;
 use std::io;
-use std::task::{Poll, ready};
+use std::task::Poll;
 
-use async_h1::server::Encoder;
 use futures_lite::{AsyncRead, future};
 use http_types::Response;
 use log::error;
 
-use super::answer::{self, Asker, Sending};
-use super::upload::{Upload, poll_upload};
-use super::wire::{WRITE, Wire};
+use super::answer::{self, Checked, Corrections, RequestForm, Sending};
+use super::engine::encode_head;
+use super::upload::{Upload, drive};
+use super::wire::Wire;
 use crate::net::Stream;
+use crate::words::LOG;
 
-/// An answer on its way out.
-pub(super) struct Answering {
-    pub(super) asker: Asker,
-    pub(super) keep_alive: bool,
-    pub(super) upload: Option<Upload>,
+/// Sends a response, flushing as it grows, and feeds the request's body to it meanwhile. Returns the size of
+/// its body.
+pub(super) async fn send<S: Stream>(
+    wire: &mut Wire<S>,
+    upload: &mut Option<Upload>,
+    mut response: Response,
+    checked: &Checked,
+    form: RequestForm,
+    keep_alive: bool,
+) -> io::Result<usize> {
+    let status = response.status() as u16;
+    let mut corrections = Corrections::of(&response, form);
+    let sending = answer::prepare(&mut response, form, keep_alive, &wire.http().date);
+    corrections.announce(&mut response, checked);
+    let start = wire.output().len();
+    let mut encoder = encode_head(wire, response, form.method).await?;
+    wire.edit_output(|out| corrections.make(out, start));
+    let sent = match sending {
+        Sending::Nothing => 0,
+        Sending::Exactly(len) => {
+            let sent = send_body(wire, upload, &mut encoder).await?;
+            if sent < len {
+                let name = wire.connection().context().name();
+                error!(target: LOG, "{name}: an answer of {len} bytes ended after {sent}");
+                wire.flush().await?;
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            sent
+        }
+        Sending::Chunks => send_body(wire, upload, &mut encoder).await?,
+        Sending::UntilClose(mut body) => {
+            wire.ends_with_close(true);
+            let sent = send_body(wire, upload, &mut body).await?;
+            wire.flush().await?;
+            wire.ends_with_close(false);
+            sent
+        }
+    };
+    wire.complete_answer(status);
+    Ok(sent)
 }
 
-impl Answering {
-    /// Encodes the response into the outbox, flushing as it grows. Returns the size of the body.
-    pub(super) async fn send<S: Stream>(
-        &mut self,
-        wire: &mut Wire<S>,
-        mut response: Response,
-    ) -> io::Result<usize> {
-        let status = response.status() as u16;
-        let strips = answer::strips_framing(&response, self.asker);
-        let sending = answer::prepare(&mut response, self.asker, self.keep_alive, &wire.http.date);
-        let start = wire.outbox.len();
-        let mut encoder = Encoder::new(response, self.asker.method);
-        while !wire.outbox[start..].ends_with(b"\r\n\r\n") {
-            poll_fn(|cx| wire.poll_encode(&mut encoder, cx)).await?;
-        }
-        if strips || matches!(sending, Sending::UntilClose(_)) {
-            answer::strip_framing(&mut wire.outbox, start);
-        }
-        let sent = match sending {
-            Sending::Nothing => 0,
-            Sending::Exactly(len) => {
-                let sent = self.send_body(wire, &mut encoder).await?;
-                if sent < len {
-                    let name = wire.connection.context().name();
-                    error!("{name}: an answer of {len} bytes ended after {sent}");
-                    wire.flush().await?;
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+async fn send_body<S: Stream>(
+    wire: &mut Wire<S>,
+    upload: &mut Option<Upload>,
+    body: &mut (impl AsyncRead + Unpin),
+) -> io::Result<usize> {
+    let mut sent = 0;
+    loop {
+        // Ready at the end of the body, or when there is enough for one write.
+        let gathered = drive(wire, upload, |wire, cx| {
+            loop {
+                match wire.poll_queue(body, cx) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Ok(true)),
+                    Poll::Ready(Ok(amount)) => sent += amount,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Pending,
                 }
-                sent
+                if wire.is_full() {
+                    return Poll::Ready(Ok(false));
+                }
             }
-            Sending::Chunks => self.send_body(wire, &mut encoder).await?,
-            Sending::UntilClose(mut body) => self.send_body(wire, &mut body).await?,
-        };
-        wire.complete_answer(status);
-        Ok(sent)
-    }
-
-    async fn send_body<S: Stream>(
-        &mut self,
-        wire: &mut Wire<S>,
-        body: &mut (impl AsyncRead + Unpin),
-    ) -> io::Result<usize> {
-        let mut sent = 0;
-        loop {
-            let ended = poll_fn(|cx| {
-                loop {
-                    match wire.poll_encode(body, cx)? {
-                        Poll::Ready(0) => return Poll::Ready(Ok(true)),
-                        Poll::Ready(amount) => sent += amount,
-                        Poll::Pending if wire.outbox.is_empty() => {
-                            ready!(poll_upload(&mut self.upload, wire, cx));
-                            continue;
-                        }
-                        // What there is goes out, rather than wait for more.
-                        Poll::Pending => return Poll::Ready(Ok(false)),
-                    }
-                    if wire.outbox.len() >= WRITE {
-                        return Poll::Ready(Ok::<_, io::Error>(false));
-                    }
-                }
-            });
-            let ended = match ended.await {
-                Ok(ended) => ended,
-                Err(error) => {
-                    let name = wire.connection.context().name();
-                    error!("{name}: an answer's body failed: {error}");
-                    wire.flush().await?;
-                    return Err(error);
-                }
-            };
-            if ended {
-                return Ok(sent);
+        });
+        match gathered.await? {
+            Ok(true) => return Ok(sent),
+            Ok(false) => {
+                wire.flush().await?;
+                future::yield_now().await;
             }
-            wire.flush().await?;
-            future::yield_now().await;
+            Err(error) => {
+                let name = wire.connection().context().name();
+                error!(target: LOG, "{name}: an answer's body failed: {error}");
+                wire.flush().await?;
+                return Err(error);
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) async fn hand_over<S: Stream>(
     sender: http_types::upgrade::Sender,
 ) -> io::Result<()> {
     let (open, closed) = async_channel::bounded::<Infallible>(1);
-    let Wire { stream, connection, inbox, .. } = wire;
+    let (stream, connection, inbox) = wire.into_parts();
     connection.set_state(State::Upgraded, None);
     let upgraded = Upgraded { stream, early: inbox.into(), _open: open };
     sender.send(http_types::upgrade::Connection::new(upgraded)).await;

@@ -1,17 +1,19 @@
-//! A request body on its way in: from the wire, through the unframer, to whoever reads it.
+//! A request body on its way in: from the wire, through the unframer, to its reader; and the work that goes
+//! on beside it.
 
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use futures_lite::future;
 use http_types::StatusCode;
 
 use super::body::{self, RequestBody};
-use super::framing::Unframer;
-use super::head::{Head, Refusal, refuse};
+use super::guard::{Head, Refusal, Unframer, refuse};
 use super::limits::Limits;
-use super::wire::{Waiting, Wire};
+use super::wire::{Filled, Wire};
 use crate::net::Stream;
+use crate::register::Waiting;
 
 /// How much of a body that nobody wants is read for the sake of the next request, in bytes.
 const SPARE: u64 = 64 * 1024;
@@ -46,22 +48,22 @@ impl Upload {
         self.fault.is_some()
     }
 
-    /// Takes what belongs to the body out of the inbox.
-    fn take(&mut self, inbox: &mut Vec<u8>) -> Result<Vec<u8>, Refusal> {
+    /// Takes what belongs to the body out of what was read.
+    fn take<S: Stream>(&mut self, wire: &mut Wire<S>) -> Result<Vec<u8>, Refusal> {
         let mut content = Vec::new();
-        let taken = self.unframer.feed(inbox, &mut content)?;
-        inbox.drain(..taken);
+        let taken = self.unframer.feed(wire.input(), &mut content)?;
+        wire.consume(taken);
         Ok(content)
     }
 
-    /// Before the answer: if nobody can read the body any more, what has arrived of it is skipped;
-    /// if the answer's own body may read it, it is time for `100 Continue`, which later would stand
-    /// in the midst of the answer. Tells what was wrong with the body, if anything was.
-    pub(super) fn settle<S>(&mut self, wire: &mut Wire<S>) -> Option<Refusal> {
+    /// Called before the answer is sent. If the handler dropped the body, skips what has arrived.
+    /// Otherwise the response's body may still read it, so `100 Continue` is sent now: it must not appear
+    /// inside the answer. Tells what was wrong with the body, if anything was.
+    pub(super) fn settle<S: Stream>(&mut self, wire: &mut Wire<S>) -> Option<Refusal> {
         if self.fault.is_none() && self.intake.is_abandoned() {
-            self.fault = self.take(&mut wire.inbox).err();
+            self.fault = self.take(wire).err();
         } else if self.fault.is_none() && self.needs_continue() {
-            wire.outbox.extend_from_slice(CONTINUE);
+            wire.queue(CONTINUE);
         }
         self.fault
     }
@@ -82,7 +84,7 @@ impl Upload {
     pub(super) async fn finish<S: Stream>(&mut self, wire: &mut Wire<S>) -> io::Result<bool> {
         let mut spare = SPARE;
         loop {
-            let Ok(skipped) = self.take(&mut wire.inbox) else {
+            let Ok(skipped) = self.take(wire) else {
                 return Ok(false);
             };
             spare = spare.saturating_sub(skipped.len() as u64);
@@ -94,19 +96,44 @@ impl Upload {
             }
             wire.flush().await?;
             // The drain does not wait for what nobody wants.
-            let more = poll_fn(|cx| match wire.connection.draining() {
-                true => Poll::Ready(Ok(0)),
+            let more = poll_fn(|cx| match wire.connection().draining() {
+                true => Poll::Ready(Ok(Filled::End)),
                 false => wire.poll_fill_within(Waiting::Body, cx),
             });
-            if !matches!(more.await, Ok(1..)) {
+            if !matches!(more.await, Ok(Filled::Bytes)) {
                 return Ok(false);
             }
         }
     }
 }
 
+/// Runs `work`, and moves the request's body on while work waits. What waits to be written is not kept
+/// waiting with it.
+pub(super) async fn drive<S: Stream, T>(
+    wire: &mut Wire<S>,
+    upload: &mut Option<Upload>,
+    mut work: impl FnMut(&mut Wire<S>, &mut Context<'_>) -> Poll<T>,
+) -> io::Result<T> {
+    loop {
+        let done = poll_fn(|cx| {
+            if let Poll::Ready(done) = work(wire, cx) {
+                return Poll::Ready(Some(done));
+            }
+            match wire.has_output() {
+                true => Poll::Ready(None),
+                false => poll_upload(upload, wire, cx).map(|()| None),
+            }
+        });
+        match done.await {
+            Some(done) => return Ok(done),
+            None if wire.has_output() => wire.flush().await?,
+            None => future::yield_now().await,
+        }
+    }
+}
+
 /// Moves the body on while somebody waits for it. Ready when it has moved.
-pub(super) fn poll_upload<S: Stream>(
+fn poll_upload<S: Stream>(
     upload: &mut Option<Upload>,
     wire: &mut Wire<S>,
     cx: &mut Context<'_>,
@@ -118,22 +145,22 @@ pub(super) fn poll_upload<S: Stream>(
         return Poll::Pending;
     }
     let moved = loop {
-        match upload.take(&mut wire.inbox) {
+        match upload.take(wire) {
             Ok(content) if !content.is_empty() || upload.unframer.is_done() => break Ok(content),
             Ok(_) => {}
             Err(refusal) => break Err((refusal, io::ErrorKind::InvalidData)),
         }
         if upload.needs_continue() {
-            wire.outbox.extend_from_slice(CONTINUE);
+            wire.queue(CONTINUE);
             return Poll::Ready(());
         }
         match ready!(wire.poll_fill_within(Waiting::Body, cx)) {
-            Ok(amount) if amount > 0 => {}
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Ok(Filled::Bytes) => {}
+            Ok(Filled::TooLate) => {
                 let late = refuse(StatusCode::RequestTimeout, "the request body took too long");
                 break Err((late, io::ErrorKind::TimedOut));
             }
-            _ => {
+            Ok(Filled::End) | Err(_) => {
                 let cut = refuse(StatusCode::BadRequest, "the request body did not arrive whole");
                 break Err((cut, io::ErrorKind::UnexpectedEof));
             }

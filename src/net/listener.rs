@@ -25,6 +25,10 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
 
     /// Says that nothing more will be written (shutdown(2)); reading goes on. It does not block.
     fn half_close(&self) -> io::Result<()>;
+
+    /// Has the coming close be a reset, so that the peer can tell that not all was sent (`SO_LINGER` of 0
+    /// in socket(7)). What it has not read yet may be lost with it. By default it does nothing.
+    fn reset_on_close(&self) {}
 }
 
 /// A source of connections. Dropping it closes it.

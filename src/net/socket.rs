@@ -120,6 +120,10 @@ impl Stream for SocketStream {
     fn half_close(&self) -> io::Result<()> {
         either!(self, stream => stream.half_close())
     }
+
+    fn reset_on_close(&self) {
+        either!(self, stream => stream.reset_on_close());
+    }
 }
 
 impl AsyncRead for SocketStream {

@@ -24,6 +24,11 @@ impl Stream for TcpStream {
     fn half_close(&self) -> io::Result<()> {
         self.get_ref().shutdown(std::net::Shutdown::Write)
     }
+
+    fn reset_on_close(&self) {
+        // A connection that is gone already cannot be reset, and need not be.
+        let _ = sockopt::set_socket_linger(self, Some(Duration::ZERO));
+    }
 }
 
 /// How long handshakes that are under way at the shutdown may take: about what they take on this

@@ -1,7 +1,7 @@
 //! One open connection in the books: what it is doing, since when, and for how long it may.
 
 use std::cell::Cell;
-use std::fmt;
+use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ pub(crate) const HEAD_GRACE: Duration = Duration::from_secs(2);
 
 /// What the register knows of one connection.
 pub(crate) struct Entry {
-    /// Its place in the register.
-    key: usize,
+    /// Its place in the register. As small as can be: each open connection has an entry.
+    key: u32,
     peer: Peer,
     accepted: Instant,
     state: Cell<State>,
@@ -31,7 +31,8 @@ pub(crate) struct Entry {
     at_cause: Cell<Option<State>>,
     /// Whether it did any work after the drain began.
     worked_in_drain: Cell<bool>,
-    request: Cell<String>,
+    /// The request in flight, such as `GET /slow`.
+    request: Cell<Option<Rc<str>>>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -58,7 +59,7 @@ impl Limit {
 }
 
 impl Entry {
-    pub(super) fn new(key: usize, peer: Peer, now: Instant) -> Entry {
+    pub(super) fn new(key: u32, peer: Peer, now: Instant) -> Entry {
         Entry {
             key,
             peer,
@@ -71,13 +72,13 @@ impl Entry {
             sent: Cell::new(0),
             at_cause: Cell::new(None),
             worked_in_drain: Cell::new(false),
-            request: Cell::new(String::new()),
+            request: Cell::new(None),
             waker: Cell::new(None),
         }
     }
 
     pub(super) fn key(&self) -> usize {
-        self.key
+        self.key as usize
     }
 
     pub(crate) fn peer(&self) -> &Peer {
@@ -151,17 +152,13 @@ impl Entry {
     }
 
     /// Notes the request in flight.
-    pub(crate) fn set_request(&self, line: fmt::Arguments<'_>) {
-        let mut request = self.request.take();
-        request.clear();
-        // Writing to a String cannot fail.
-        let _ = fmt::Write::write_fmt(&mut request, line);
-        self.request.set(request);
+    pub(crate) fn set_request(&self, line: Rc<str>) {
+        self.request.set(Some(line));
     }
 
     fn request(&self) -> String {
         let request = self.request.take();
-        let shown = printable(&request);
+        let shown = request.as_deref().map(printable).unwrap_or_default();
         self.request.set(request);
         shown
     }

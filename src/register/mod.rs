@@ -64,7 +64,8 @@ impl Register {
         self.count(|counts| counts.accepted += 1);
         let mut open = self.open.borrow_mut();
         let place = open.vacant_entry();
-        let entry = Rc::new(Entry::new(place.key(), peer, self.clock.now()));
+        let key = u32::try_from(place.key()).expect("there are fewer descriptors than that");
+        let entry = Rc::new(Entry::new(key, peer, self.clock.now()));
         place.insert(entry.clone());
         entry
     }

@@ -3,7 +3,6 @@
 //! The protocol tells the register what the connection is doing, and hears from it when the drain has
 //! begun or when a time limit has passed.
 
-use std::fmt;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -94,8 +93,9 @@ impl Connection {
         Poll::Pending
     }
 
-    /// Notes the request in flight, as the report should name it if it becomes a straggler.
-    pub fn set_request(&self, line: fmt::Arguments<'_>) {
+    /// Notes the request in flight, such as `GET /slow`, as the report should name it if it becomes a
+    /// straggler. Characters that could confuse a terminal are escaped when it is shown.
+    pub fn set_request(&self, line: Rc<str>) {
         self.entry.set_request(line);
     }
 

@@ -6,6 +6,7 @@ mod patience;
 mod per_peer;
 mod protocol;
 mod task;
+mod until_close;
 
 use log::debug;
 
@@ -19,6 +20,7 @@ pub use connection::Connection;
 pub(crate) use patience::first_byte_of_newcomer;
 pub(crate) use patience::{linger, poll_last_look};
 pub use protocol::Protocol;
+pub(crate) use until_close::UntilClose;
 
 /// Descriptors that the default connection limit leaves to the rest of the process.
 const RESERVED: u64 = 32;

@@ -74,8 +74,10 @@ pub(crate) async fn first_byte_of_newcomer<T>(
 /// reset in reply to late bytes of the client must not overtake what was written last (RFC 9112, 9.6).
 pub(crate) async fn linger<S: Stream>(mut stream: S, connection: Connection) -> io::Result<()> {
     connection.set_state(State::Closing, None);
-    stream.half_close()?;
     let peer_closes = async {
+        // A stream that has a buffer of its own would keep the last bytes there.
+        poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await?;
+        stream.half_close()?;
         loop {
             // Even if there is no time, what is here already must not be left unread.
             let mut in_a_row = 0;

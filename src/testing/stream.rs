@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -21,6 +22,7 @@ pub struct MemoryStream {
     incoming: Arc<Mutex<Pipe>>,
     outgoing: Arc<Mutex<Pipe>>,
     number: u64,
+    resets: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -48,8 +50,13 @@ impl MemoryStream {
             }))
         };
         let (up, down) = (pipe(), pipe());
-        let client = MemoryStream { incoming: down.clone(), outgoing: up.clone(), number };
-        (client, MemoryStream { incoming: up, outgoing: down, number })
+        let end = |incoming: &Arc<_>, outgoing: &Arc<_>| MemoryStream {
+            incoming: Arc::clone(incoming),
+            outgoing: Arc::clone(outgoing),
+            number,
+            resets: AtomicBool::new(false),
+        };
+        (end(&down, &up), end(&up, &down))
     }
 
     /// The number of the client.
@@ -103,7 +110,7 @@ impl Drop for MemoryStream {
     fn drop(&mut self) {
         let mut incoming = lock(&self.incoming);
         incoming.unread = true;
-        let resets = !incoming.bytes.is_empty();
+        let resets = !incoming.bytes.is_empty() || self.resets.load(Relaxed);
         wake(&mut incoming.writer);
         drop(incoming);
         let mut outgoing = lock(&self.outgoing);
@@ -181,5 +188,9 @@ impl Stream for MemoryStream {
         pipe.ended = true;
         wake(&mut pipe.reader);
         Ok(())
+    }
+
+    fn reset_on_close(&self) {
+        self.resets.store(true, Relaxed);
     }
 }

@@ -12,6 +12,7 @@ use async_channel::{Receiver, Sender, unbounded};
 use futures_lite::io::{BufReader, Cursor, repeat};
 use futures_lite::{AsyncRead, AsyncReadExt, Stream};
 
+use crate::reader::Answer;
 use crate::web::{Web, get, post};
 
 /// A body whose pieces a test hands in.
@@ -184,17 +185,171 @@ fn a_large_answer_arrives_whole_however_slowly_it_is_read() {
     assert!(answers[0].complete && answers[0].body.len() == 300_000);
 }
 
+/// The one answer to a GET, or to another request, whose handler sets a field. `body`: of known length, or
+/// not.
+fn with_field(method: &str, body: Option<&'static str>, name: &str, value: &str) -> Answer {
+    let (name, value) = (name.to_owned(), value.to_owned());
+    let web = with(move || {
+        let mut response = match body {
+            Some(body) => Response::from(body),
+            None => Body::from_reader(BufReader::new(&b"hello"[..]), None).into(),
+        };
+        response.append_header(name.as_str(), value.as_str());
+        response
+    });
+    web.ask(get("/", "").replacen("GET", method, 1)).one()
+}
+
 #[test]
-fn framing_headers_of_the_handler_do_not_count() {
+fn what_a_handler_says_of_framing_is_used_where_it_is_true_and_refused_where_it_is_not() {
+    let table: &[(&str, Option<&str>, &str, &str, u16)] = &[
+        ("GET", Some("hello"), "content-length", "5", 200),
+        ("GET", Some("hello"), "content-length", "500", 500),
+        ("GET", Some("hello"), "content-length", "five", 500),
+        ("GET", Some("hello"), "transfer-encoding", "chunked", 200),
+        ("GET", Some("hello"), "transfer-encoding", "gzip, chunked", 500),
+        ("GET", None, "content-length", "5", 200),
+        ("GET", None, "content-length", "3", 200),
+        ("GET", None, "content-length", "-3", 500),
+        ("GET", None, "transfer-encoding", "gzip", 500),
+        ("GET", Some("hello"), "connection", "keep-alive, x-mine", 200),
+        ("GET", Some("hello"), "connection", "two words", 500),
+        ("GET", Some("hello"), "keep-alive", "timeout=5", 200),
+        ("GET", Some("hello"), "proxy-connection", "close", 200),
+        ("GET", Some("hello"), "upgrade", "h2c", 200),
+        ("GET", Some("hello"), "te", "trailers", 200),
+        ("GET", Some("hello"), "trailer", "x-sum", 200),
+    ];
+    for &(method, body, name, value, status) in table {
+        let answer = with_field(method, body, name, value);
+        assert_eq!(answer.status, status, "{name}: {value}");
+        // The reader has checked that there is one framing, and that it is true.
+        if status == 200 {
+            assert_eq!(answer.text(), "hello", "{name}: {value}");
+        }
+        let length = body.map(|body| body.len().to_string()).filter(|_| status == 200);
+        for field in ["keep-alive", "proxy-connection", "upgrade", "te", "trailer", "connection"] {
+            assert_eq!(answer.header(field), None, "{name}: {value}");
+        }
+        if status == 200 {
+            assert_eq!(answer.header("content-length"), length.as_deref(), "{name}: {value}");
+        }
+    }
+}
+
+#[test]
+fn of_a_body_that_is_not_sent_the_handler_knows_the_length() {
+    let answer = with_field("HEAD", Some(""), "content-length", "12345");
+    assert_eq!((answer.status, answer.header("content-length")), (200, Some("12345")));
+    let web = with(|| {
+        let mut response = Response::new(304);
+        response.insert_header("content-length", "12345");
+        response.insert_header("etag", "\"a\"");
+        response
+    });
+    let client = web.connect();
+    // The one line that the strict reader would not take, since it is there for clients with a cache.
+    client.send(get("/", ""));
+    let answer = String::from_utf8(client.stream.received()).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 304 Not Modified\r\n"), "{answer}");
+    assert!(answer.contains("content-length: 12345\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n") && !answer.contains("content-type"), "{answer}");
+}
+
+#[test]
+fn fields_that_belong_to_one_connection_are_dropped_with_their_names() {
     let web = with(|| {
         let mut response = Response::from("hello");
-        response.insert_header("content-length", "500");
-        response.insert_header("transfer-encoding", "gzip, chunked");
+        response.insert_header("connection", "x-hop, close");
+        response.insert_header("x-hop", "1");
+        response.insert_header("x-end", "2");
         response
     });
     let answer = web.ask(get("/", "")).one();
-    assert_eq!(answer.header("content-length"), Some("5"));
-    assert_eq!(answer.header("transfer-encoding"), None);
+    assert!(answer.says_close());
+    assert_eq!((answer.header("x-hop"), answer.header("x-end")), (None, Some("2")));
+}
+
+#[test]
+fn a_426_tells_what_to_upgrade_to() {
+    let web = with(|| {
+        let mut response = Response::new(426);
+        response.insert_header("connection", "upgrade");
+        response.insert_header("upgrade", "h2c");
+        response
+    });
+    let answer = web.ask(get("/", "")).one();
+    assert_eq!(
+        (answer.header("connection"), answer.header("upgrade")),
+        (Some("upgrade"), Some("h2c"))
+    );
+}
+
+#[test]
+fn each_status_has_the_reason_that_the_registry_gives() {
+    // The IANA registry of HTTP status codes, as far as http-types has them.
+    let registry = [
+        (200, "OK"),
+        (201, "Created"),
+        (202, "Accepted"),
+        (203, "Non-Authoritative Information"),
+        (204, "No Content"),
+        (205, "Reset Content"),
+        (206, "Partial Content"),
+        (207, "Multi-Status"),
+        (226, "IM Used"),
+        (300, "Multiple Choices"),
+        (301, "Moved Permanently"),
+        (302, "Found"),
+        (303, "See Other"),
+        (304, "Not Modified"),
+        (307, "Temporary Redirect"),
+        (308, "Permanent Redirect"),
+        (400, "Bad Request"),
+        (401, "Unauthorized"),
+        (402, "Payment Required"),
+        (403, "Forbidden"),
+        (404, "Not Found"),
+        (405, "Method Not Allowed"),
+        (406, "Not Acceptable"),
+        (407, "Proxy Authentication Required"),
+        (408, "Request Timeout"),
+        (409, "Conflict"),
+        (410, "Gone"),
+        (411, "Length Required"),
+        (412, "Precondition Failed"),
+        (413, "Content Too Large"),
+        (414, "URI Too Long"),
+        (415, "Unsupported Media Type"),
+        (416, "Range Not Satisfiable"),
+        (417, "Expectation Failed"),
+        (421, "Misdirected Request"),
+        (422, "Unprocessable Content"),
+        (423, "Locked"),
+        (424, "Failed Dependency"),
+        (425, "Too Early"),
+        (426, "Upgrade Required"),
+        (428, "Precondition Required"),
+        (429, "Too Many Requests"),
+        (431, "Request Header Fields Too Large"),
+        (451, "Unavailable For Legal Reasons"),
+        (500, "Internal Server Error"),
+        (501, "Not Implemented"),
+        (502, "Bad Gateway"),
+        (503, "Service Unavailable"),
+        (504, "Gateway Timeout"),
+        (505, "HTTP Version Not Supported"),
+        (506, "Variant Also Negotiates"),
+        (507, "Insufficient Storage"),
+        (508, "Loop Detected"),
+        (511, "Network Authentication Required"),
+    ];
+    for (status, reason) in registry {
+        let web = with(move || Response::new(status));
+        let seen = web.ask(get("/", ""));
+        let line = format!("HTTP/1.1 {status} {reason}\r\n");
+        assert!(seen.raw.starts_with(&line), "{}", seen.raw);
+    }
 }
 
 #[test]

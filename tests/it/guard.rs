@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use adieu::http::Exchange;
 use adieu::http::http_types::{Request, Response, Result, Version};
 use futures_lite::AsyncReadExt;
 
@@ -85,6 +86,13 @@ fn each_malformed_head_is_refused_with_its_status() {
         (400, "GET / HTTP/1.1\r\nHost: test:65536\r\n\r\n".into()),
         (400, "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n".into()),
         (400, "GET / HTTP/1.1\r\nHost: test/path\r\n\r\n".into()),
+        // What another reader could take for another host or target.
+        (400, "GET / HTTP/1.1\r\nHost: 0x7f.1\r\n\r\n".into()),
+        (400, "GET / HTTP/1.1\r\nHost: %65xample.com\r\n\r\n".into()),
+        (400, "GET /x\\..\\admin HTTP/1.1\r\nHost: test\r\n\r\n".into()),
+        (400, "GET /\\evil.example/x HTTP/1.1\r\nHost: test\r\n\r\n".into()),
+        (400, "GET /a|b{c}\"<> HTTP/1.1\r\nHost: test\r\n\r\n".into()),
+        (400, "GET http://a..b/ HTTP/1.1\r\nHost: a..b\r\n\r\n".into()),
         // Header lines.
         (400, header("no colon")),
         (400, header("Space : before the colon")),
@@ -155,6 +163,134 @@ fn each_good_head_is_let_in() {
         let answer = web.ask(&request).one();
         assert_eq!((answer.status, answer.text().as_str()), (200, told), "{request:?}");
     }
+}
+
+/// What a handler sees of a request: target, path, query, the host of the URL, the Host field.
+async fn tell_targets(request: Request, exchange: Exchange) -> Result<Response> {
+    let url = request.url();
+    let seen = [
+        exchange.target().to_owned(),
+        url.path().to_owned(),
+        url.query().map(|query| format!("?{query}")).unwrap_or_default(),
+        url.host_str().unwrap_or_default().to_owned(),
+        request.header("host").map(|host| host.as_str().to_owned()).unwrap_or_default(),
+    ];
+    Ok(seen.join("\n").into())
+}
+
+#[test]
+fn a_handler_sees_the_host_and_target_that_were_sent_or_the_request_is_refused() {
+    let web = Web::serve(tell_targets);
+    let hosts = [
+        "test",
+        "TEST",
+        "test:80",
+        "test:8080",
+        "a_b",
+        "-a",
+        "a.",
+        "127.0.0.1",
+        "127.1",
+        "1.2",
+        "0x7f.1",
+        "0x7f000001",
+        "2130706433",
+        "0177.0.0.1",
+        "01.2.3.4",
+        "1.2.3.4.",
+        "%65xample.com",
+        "a..b",
+        ".a",
+        "xn--bcher-kva.example",
+        "xn--a",
+        "XN--BCHER-KVA",
+        "[::1]",
+        "[0:0:0::1]",
+        "[::ffff:1.2.3.4]",
+        "a:080",
+        "a:",
+        "a~b",
+        "a!b",
+        "a$b",
+        "a'b",
+        "a(b)",
+        "a*b",
+        "a+b",
+        "a;b",
+        "a=b",
+        "a&b",
+        "a\\b",
+        "a^b",
+        "a|b",
+        "a{b}",
+        "a`b",
+        "a\"b",
+        "a<b>",
+        "a@b",
+        "a#b",
+        "a?b",
+        "a/b",
+        "é",
+    ];
+    let targets = [
+        "/",
+        "/a",
+        "//evil.example/x",
+        "/a//b",
+        "/a/./b",
+        "/a/../b",
+        "/a/%2e%2e/b",
+        "/%2E%2e",
+        "/a;b=c",
+        "/a%20b",
+        "/a%2fb",
+        "/?",
+        "/?a=b&c",
+        "/?a='b'",
+        "/a?b?c/d",
+        "/a:b@c",
+        "/~a",
+        "/a!$&'()*+,;=b",
+        "/x\\..\\admin",
+        "/\\evil.example/x",
+        "/a|b",
+        "/a{b}",
+        "/a\"b",
+        "/a<b>",
+        "/a^b",
+        "/a`b",
+        "/a[b]",
+        "/%",
+        "/%4",
+        "/%gg",
+        "/a#b",
+        "/a b",
+        "/é",
+    ];
+    let mut refused = 0;
+    for (host, target) in
+        hosts.iter().map(|host| (*host, "/")).chain(targets.iter().map(|target| ("test", *target)))
+    {
+        let seen = web.ask(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let answer = seen.one();
+        if answer.status == 400 {
+            refused += 1;
+            continue;
+        }
+        let text = answer.text();
+        let [sent, path, query, url_host, field] = text.split('\n').collect::<Vec<_>>()[..] else {
+            panic!("{text}")
+        };
+        assert_eq!((sent, field), (target, host));
+        let name = host.split(':').next().unwrap_or_default();
+        // An IPv6 address has many spellings, and the URL has one of them.
+        assert!(host.starts_with('[') || url_host.eq_ignore_ascii_case(name), "{text}");
+        // What the URL standard changes is documented: dot segments, and a quote in the query.
+        let dots = ["/./", "/../", "/%2e", "/%2E"].iter().any(|dots| target.contains(dots));
+        let url = format!("{path}{query}").replace("%27", "'");
+        assert!(dots || url == target, "{target}: {url}");
+    }
+    assert!(refused > 30, "{refused}");
 }
 
 #[test]

@@ -10,6 +10,8 @@ mod admin;
 mod answers;
 mod clients;
 #[cfg(feature = "http")]
+mod cut;
+#[cfg(feature = "http")]
 mod drain;
 #[cfg(feature = "http")]
 mod fuzz_quick;

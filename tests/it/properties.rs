@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use adieu::Server;
-use adieu::http::guard::{Framing, Unframer, parse};
 use adieu::http::http_types::{Body, Method, Request, Response, Result};
+use adieu::http::parts::{Framing, Unframer, parse};
 use adieu::http::{Exchange, Http, Limits};
 use adieu::testing::{MemoryStream, memory, settle};
 

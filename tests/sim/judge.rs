@@ -34,6 +34,11 @@ pub fn judge(world: &World, report: &Report, watch: &Watch) {
             world.violation(format_args!("service {number}: {violation}"));
         }
     }
+    for straggler in report.stragglers.iter().flat_map(|straggler| &straggler.connection) {
+        if !straggler.state.is_in_flight() {
+            world.violation(format_args!("it is cut off with nothing in flight: {straggler}"));
+        }
+    }
     if report.took > world.plan.grace {
         world.violation(format_args!("it took {:?}", report.took));
     }

@@ -1,4 +1,4 @@
-//! The guard at the door, its second half: what the header lines of a request say.
+//! What the header lines of a request say.
 //!
 //! It decides how the body is framed and whether the connection stays open, and writes the head anew for
 //! the engine, in the one form that async-h1 takes: `HTTP/1.1`, origin-form, one Host, no body headers, no
@@ -8,9 +8,11 @@ use std::str::FromStr;
 
 use http_types::{Method, StatusCode};
 
-use super::head::{Framing, Head, Refusal, bad, is_token, refuse, tokens};
-use super::limits::Limits;
+use super::head::{Framing, Head};
+use super::refusal::{Refusal, bad, refuse};
 use super::target::Target;
+use crate::http::limits::Limits;
+use crate::web::{is_token, tokens};
 
 /// What the header lines say, while they are read.
 pub(super) struct Fields<'a> {

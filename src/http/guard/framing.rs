@@ -4,7 +4,9 @@
 
 use http_types::StatusCode;
 
-use super::head::{Framing, Refusal, is_token, refuse};
+use super::head::Framing;
+use super::refusal::{Refusal, refuse};
+use crate::web::is_token;
 
 /// Bytes of chunk extensions and trailers that one body may have. They are checked and dropped.
 const MAX_EXTRAS: usize = 4096;
@@ -54,12 +56,12 @@ impl Unframer {
     }
 
     /// Whether no byte of the body has been seen yet.
-    pub(super) fn is_untouched(&self) -> bool {
+    pub(in crate::http) fn is_untouched(&self) -> bool {
         self.untouched
     }
 
     /// How many bytes are still to come, at the least.
-    pub(super) fn at_least(&self) -> u64 {
+    pub(in crate::http) fn at_least(&self) -> u64 {
         match self.state {
             Part::Fixed(left) | Part::Data(left) => left,
             _ => 0,

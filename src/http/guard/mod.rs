@@ -1,78 +1,26 @@
-//! The guard at the door: request heads after RFC 9112 and RFC 9110, strictly.
+//! The guard at the door: request heads after RFC 9112 and RFC 9110, strictly, and the framing of bodies.
 //!
-//! httparse splits the head, and this file refuses what RFC 9112 lets a server refuse of its lines;
-//! `fields.rs` reads what they say.
+//! Pure: bytes become a [`Head`] or a [`Refusal`]. httparse splits the head, this file refuses what RFC 9112
+//! lets a server refuse of its lines, `fields.rs` reads what they say, `target.rs` where they go, and
+//! `framing.rs` finds the end of a body.
+
+mod fields;
+mod framing;
+mod head;
+mod refusal;
+mod target;
 
 use std::mem::MaybeUninit;
 
-use http_types::{Method, StatusCode};
+use http_types::StatusCode;
 
-use super::fields::Fields;
 use super::limits::Limits;
-
-/// A request that is answered by the guard, and why. The connection closes after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    pub(super) status: StatusCode,
-    pub(super) reason: &'static str,
-}
-
-pub(super) const fn refuse(status: StatusCode, reason: &'static str) -> Refusal {
-    Refusal { status, reason }
-}
-
-pub(super) const fn bad(reason: &'static str) -> Refusal {
-    refuse(StatusCode::BadRequest, reason)
-}
-
-/// How the end of a request body is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// There is no body.
-    None,
-    /// So many bytes.
-    Length(u64),
-    /// `Transfer-Encoding: chunked`.
-    Chunked,
-}
-
-impl Framing {
-    pub(super) fn is_empty(self) -> bool {
-        matches!(self, Framing::None | Framing::Length(0))
-    }
-}
-
-/// A request head that passed.
-#[derive(Debug)]
-pub struct Head {
-    /// Its length on the wire, in bytes.
-    pub len: usize,
-    /// The method.
-    pub method: Method,
-    /// Whether the client speaks HTTP/1.0.
-    pub http_1_0: bool,
-    /// Whether the client would keep the connection.
-    pub keep_alive: bool,
-    /// How the body is framed.
-    pub framing: Framing,
-    /// Whether the client waits for `100 Continue` before it sends the body.
-    pub expects_continue: bool,
-    /// Whether the client asks to change the protocol.
-    pub upgrade: bool,
-    /// `OPTIONS *`: about the server, not about a resource.
-    pub asterisk: bool,
-    /// The head as the engine takes it.
-    pub(super) canonical: Vec<u8>,
-}
-
-impl Head {
-    /// Method and target, as in `GET /path`.
-    pub fn request(&self) -> &str {
-        let line = self.canonical.split(|&byte| byte == b'\r').next().unwrap_or_default();
-        let line = line.strip_suffix(b" HTTP/1.1").unwrap_or(line);
-        std::str::from_utf8(line).unwrap_or_default()
-    }
-}
+use fields::Fields;
+pub use framing::Unframer;
+pub use head::{Framing, Head};
+pub use refusal::Refusal;
+use refusal::bad;
+pub(in crate::http) use refusal::refuse;
 
 /// Reads one request head from the front of `bytes`. `None`: it has not all arrived yet.
 pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Option<Head>, Refusal> {
@@ -146,31 +94,4 @@ fn wrong_version(head: &[u8]) -> Refusal {
         }
         _ => bad("malformed request line"),
     }
-}
-
-/// The elements of a comma-separated list (RFC 9110, 5.6.1), without the empty ones.
-pub(super) fn tokens(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',').map(|token| token.trim_matches([' ', '\t'])).filter(|token| !token.is_empty())
-}
-
-/// A byte of a token (RFC 9110, 5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }

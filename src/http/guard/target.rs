@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use http_types::Method;
 
-use super::head::{Refusal, bad};
+use super::refusal::{Refusal, bad};
+use crate::web::{is_host, is_target};
 
 /// A request's target as the engine takes it.
 pub(super) struct Target<'a> {
@@ -22,23 +23,21 @@ impl<'a> Target<'a> {
         http_1_0: bool,
     ) -> Result<Target<'a>, Refusal> {
         if let Some(host) = given {
-            check_host(host)?;
+            check(is_host(host), "malformed Host")?;
         } else if !http_1_0 {
             return Err(bad("no Host header"));
         }
         // An HTTP/1.0 request may lack a Host; the engine needs one to make a URL of.
         let host = given.unwrap_or("localhost");
-        if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
-            return Err(bad("malformed request target"));
-        }
         if target == "*" && *method == Method::Options {
             return Ok(Target { host, path: "/".into(), asterisk: true });
         }
         if target.starts_with('/') {
+            check(is_target(target), "malformed request target")?;
             return Ok(Target { host, path: target.into(), asterisk: false });
         }
         let (authority, path) = absolute_form(target).ok_or(bad("malformed request target"))?;
-        check_host(authority)?;
+        check(is_host(authority) && is_target(&path), "malformed request target")?;
         if given.is_some_and(|host| !host.eq_ignore_ascii_case(authority)) {
             return Err(bad("the Host header differs from the request target"));
         }
@@ -60,26 +59,6 @@ fn absolute_form(target: &str) -> Option<(&str, Cow<'_, str>)> {
     }
 }
 
-/// `uri-host [ ":" port ]` (RFC 9110, 7.2), not empty, without userinfo.
-fn check_host(host: &str) -> Result<(), Refusal> {
-    let (name, port) = match host.rfind(':') {
-        Some(colon) if !host[colon..].contains(']') => (&host[..colon], &host[colon + 1..]),
-        _ => (host, ""),
-    };
-    let name_is_well = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
-        Some(ipv6) => ipv6.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !name.is_empty() && name.bytes().all(is_reg_name),
-    };
-    let port_is_well = port.is_empty()
-        || port.bytes().all(|byte| byte.is_ascii_digit())
-            && port.parse().is_ok_and(|port: u16| port > 0);
-    match name_is_well && port_is_well {
-        true => Ok(()),
-        false => Err(bad("malformed Host")),
-    }
-}
-
-/// A byte of a reg-name (RFC 3986, 3.2.2). The comma is left out: `a, b` is two hosts, not one.
-fn is_reg_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte)
+fn check(is_well: bool, problem: &'static str) -> Result<(), Refusal> {
+    if is_well { Ok(()) } else { Err(bad(problem)) }
 }
