@@ -37,13 +37,13 @@ mod report;
 mod server;
 mod service;
 mod shutdown;
+mod slot;
 mod stage;
 mod status;
 mod supervisor;
 mod sys;
 #[cfg(feature = "systemd")]
 pub mod systemd;
-mod tcp;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(any(feature = "http", feature = "hyper"))]
@@ -67,10 +67,9 @@ pub use net::{
 pub use process::{Signal, SignalSource, Signals, Terms, exit, signals};
 pub use register::{ConnectionStatus, Counts, Latency, OpenByState, State, Waiting};
 pub use report::{Cause, ExitCodes, Outcome, Report, ServiceReport, Straggler};
-pub use server::{Connection, Protocol, Server};
+pub use server::{Connection, Protocol, Server, Tcp};
 pub use service::{Context, Service};
 pub use shutdown::{GRACE, Phase, Shutdown, Trigger, shutdown};
-pub use stage::ServiceStatus;
+pub use slot::ServiceStatus;
 pub use status::Status;
 pub use supervisor::Supervisor;
-pub use tcp::Tcp;

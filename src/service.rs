@@ -52,7 +52,6 @@ pub struct Context {
     name: Rc<str>,
     stage: usize,
     shutdown: Shutdown,
-    clock: Rc<dyn Clock>,
     status: Status,
     register: Rc<Register>,
     member: Member,
@@ -63,12 +62,11 @@ impl Context {
         name: Rc<str>,
         stage: usize,
         shutdown: Shutdown,
-        clock: Rc<dyn Clock>,
         status: Status,
         register: Rc<Register>,
         member: Member,
     ) -> Context {
-        Context { name, stage, shutdown, clock, status, register, member }
+        Context { name, stage, shutdown, status, register, member }
     }
 
     /// The name under which the service was added.
@@ -90,7 +88,7 @@ impl Context {
 
     /// The time left until the [`deadline`](Context::deadline).
     pub fn time_left(&self) -> Option<Duration> {
-        Some(self.deadline()?.saturating_duration_since(self.clock.now()))
+        Some(self.deadline()?.saturating_duration_since(self.clock().now()))
     }
 
     /// The run that the service belongs to, to be looked at.
@@ -100,13 +98,13 @@ impl Context {
 
     /// The supervisor's clock.
     pub fn clock(&self) -> &dyn Clock {
-        &*self.clock
+        &**self.status.clock()
     }
 
     /// Sleeps for `duration` by the supervisor's clock. Cancel-safe.
     pub async fn sleep(&self, duration: Duration) {
-        if let Some(at) = self.clock.now().checked_add(duration) {
-            self.clock.sleep_until(at).await;
+        if let Some(at) = self.clock().now().checked_add(duration) {
+            self.clock().sleep_until(at).await;
         } else {
             std::future::pending().await
         }

@@ -4,14 +4,25 @@
 //! [`Context::status`](crate::Context::status): a readiness probe, an admin page, a notifier.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::future::Future;
+use std::future::{Future, pending};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use async_signal::Signal;
+use log::info;
+
 use crate::clock::Clock;
-use crate::report::{Cause, Ending, Straggler};
+use crate::report::{Cause, Ending, ExitCodes, Report, Straggler};
 use crate::shutdown::{Phase, Shutdown, Trigger, shutdown};
-use crate::stage::{ServiceStatus, Slot, Stage};
+use crate::slot::{ServiceStatus, Slot};
+use crate::stage::Stage;
+use crate::words::{LOG, Left};
+
+/// How many stragglers the log names each second.
+const LOGGED_EACH_SECOND: usize = 5;
+
+/// How long ago a stage must have been told for its stragglers to be worth a line.
+const JUST_NOW: Duration = Duration::from_millis(100);
 
 /// A view of the run that a service belongs to. Clones look at the same run.
 #[derive(Clone)]
@@ -124,6 +135,78 @@ impl Status {
             more += slot.name_stragglers(&mut named, most);
         }
         (named, more)
+    }
+
+    /// Sleeps; for ever if there is no such instant.
+    pub(crate) async fn sleep_until(&self, at: Option<Instant>) {
+        match at {
+            Some(at) => self.0.clock.sleep_until(at).await,
+            None => pending().await,
+        }
+    }
+
+    /// Says, at each whole second from the cause on, who is left. Never done.
+    pub(crate) async fn watch<T>(&self, ending: &Ending) -> T {
+        loop {
+            // From now and not from the line before: after a stop nothing is caught up.
+            let elapsed = self.0.clock.now().saturating_duration_since(ending.began()).as_secs();
+            self.sleep_until(ending.began().checked_add(Duration::from_secs(elapsed + 1))).await;
+            self.log_stragglers();
+        }
+    }
+
+    /// Says who is left of the stages that were told, and for how long they will be waited for.
+    fn log_stragglers(&self) {
+        let now = self.0.clock.now();
+        let mut said = false;
+        for (number, stage) in self.stages().iter().enumerate() {
+            let left = self.until(number).map(|until| until.saturating_duration_since(now));
+            // A stage that was told just now, or is about to be cut off, is no news.
+            let is_new = stage.told().is_none_or(|told| now < told + JUST_NOW);
+            if is_new || left == Some(Duration::ZERO) {
+                continue;
+            }
+            for slot in stage.services().iter().filter(|slot| slot.is_waited_for()) {
+                info!(target: LOG, "{}: {}{}", slot.name(), slot.waits_for(), Left(left));
+                said = true;
+            }
+        }
+        let (named, more) = self.stragglers(if said { LOGGED_EACH_SECOND } else { return });
+        named.iter().for_each(|straggler| info!(target: LOG, "waiting for {straggler}"));
+        if more > 0 {
+            info!(target: LOG, "and for {more} more");
+        }
+    }
+
+    /// Ends the run, and tells what it has come to. To be called once.
+    pub(crate) fn conclude(
+        &self,
+        ending: &Ending,
+        stragglers: Vec<Straggler>,
+        aborted: Option<Signal>,
+        exit_codes: ExitCodes,
+    ) -> Report {
+        let began = ending.began();
+        let told = |stage: &Stage| stage.told().map(|told| told.saturating_duration_since(began));
+        let of_stage = |stage: &Stage| -> Vec<_> {
+            stage.services().iter().map(|slot| slot.report(told(stage))).collect()
+        };
+        let report = Report {
+            cause: ending.cause().clone(),
+            services: self.stages().iter().flat_map(of_stage).collect(),
+            stragglers,
+            aborted,
+            took: self.0.clock.now().saturating_duration_since(began),
+            exit_codes,
+            ending: ending.clone(),
+        };
+        self.enter(Phase::Ended);
+        report.log();
+        report
+    }
+
+    pub(crate) fn clock(&self) -> &Rc<dyn Clock> {
+        &self.0.clock
     }
 
     pub(crate) fn stages(&self) -> &[Stage] {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::process;
 use crate::register::{Counts, Latency};
 use crate::shutdown::Phase;
-use crate::stage::ServiceStatus;
+use crate::slot::ServiceStatus;
 use crate::status::Status;
 
 pub(super) fn render(status: &Status, began: SystemTime) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::process;
 use crate::shutdown::Phase;
-use crate::stage::ServiceStatus;
+use crate::slot::ServiceStatus;
 use crate::status::Status;
 use crate::words::Seconds;
 

@@ -88,13 +88,8 @@ pub(super) fn check(
             return Err(format!("status {status} is not an answer to this request"));
         }
     }
-    let fields = AnswerFields {
-        status: status as u16,
-        to_head: form.method == Method::Head,
-        is_http2: false,
-        length: response.len().map(|length| length as u64),
-        trailers: false,
-    };
+    let length = response.len().map(|length| length as u64);
+    let fields = AnswerFields::http1(status as u16, form.method == Method::Head, length);
     let mut dropped = Vec::new();
     let mut checked = Checked { close: false, length: None };
     for (name, values) in response.iter() {

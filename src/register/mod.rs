@@ -1,7 +1,8 @@
 //! The register of one service: every open connection has an [`Entry`] with its peer, its state and
 //! its time limit.
 //!
-//! The supervisor reads it; a protocol writes it, through its [`Connection`](crate::Connection).
+//! The supervisor reads it; a protocol writes it, through its [`Connection`](crate::Connection). One
+//! [`sweep`] keeps the time limits of all connections, so that none of them owns a timer.
 
 mod counts;
 mod entry;
@@ -9,12 +10,14 @@ mod span;
 mod state;
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::convert::Infallible;
+use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use async_channel::Sender;
+use async_channel::{Receiver, Sender};
+use futures_lite::FutureExt;
 use slab::Slab;
 
 use crate::clock::Clock;
@@ -25,6 +28,9 @@ pub use counts::{Counts, Latency};
 pub(crate) use entry::{Entry, HEAD_GRACE};
 pub(crate) use span::{Span, Spans};
 pub use state::{ConnectionStatus, State, Waiting};
+
+/// How finely time limits are kept: limits that pass closer together than this share one wake-up.
+const STEP: Duration = Duration::from_millis(100);
 
 /// How many connections are in each state.
 pub type OpenByState = [(State, usize); State::ALL.len()];
@@ -185,5 +191,35 @@ impl Register {
         let now = self.clock.now();
         let open = self.open.borrow();
         open.iter().take(most).map(|(_, entry)| entry.status(now)).collect()
+    }
+}
+
+/// Looks at the time limits of all connections, again and again. Never done.
+///
+/// No limit is shorter than `shortest_limit`. So if we sleep at most that long, a limit that is set
+/// while we sleep cannot be missed. We are woken when `shortest_limit` itself shrinks.
+pub(crate) async fn sweep(
+    registers: Vec<Rc<Register>>,
+    clock: Rc<dyn Clock>,
+    shorter_limits: Receiver<()>,
+) -> Infallible {
+    loop {
+        let now = clock.now();
+        let next = registers.iter().filter_map(|register| register.expire(now)).min();
+        let shortest = registers.iter().map(|register| register.shortest_limit()).min();
+        let latest = now.checked_add(shortest.unwrap_or(Duration::MAX).max(STEP));
+        let at = next.into_iter().chain(latest).min();
+        let sleep = async {
+            match at {
+                Some(at) => clock.sleep_until(at.max(now + STEP)).await,
+                None => pending().await,
+            }
+        };
+        let told = async {
+            if shorter_limits.recv().await.is_err() {
+                pending().await // every service has ended
+            }
+        };
+        told.or(sleep).await;
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::Cause;
+use async_signal::Signal;
+
+use super::cause::Cause;
 
 /// Why and when a run began to end, and how long that may take.
 #[derive(Clone, Debug)]
@@ -28,12 +30,29 @@ impl Ending {
         &self.cause
     }
 
+    /// The signal that took something from the services, if one did: `forced` has ended the wait, or the
+    /// cause has left no time. If nothing was lost, SIGQUIT has taken nothing.
+    pub(crate) fn aborted(&self, forced: Option<Signal>, lost: bool) -> Option<Signal> {
+        match (forced, &self.cause) {
+            (None | Some(Signal::Quit), _) if !lost => None,
+            (None, Cause::Signal(Signal::Quit)) => Some(Signal::Quit),
+            _ => forced,
+        }
+    }
+
     pub(crate) fn began(&self) -> Instant {
         self.began
     }
 
     pub(crate) fn lame_duck(&self) -> Duration {
         self.lame_duck
+    }
+
+    /// `None` if there is no lame duck period.
+    pub(crate) fn lame_duck_end(&self) -> Option<Instant> {
+        // One that never ends is ended by the deadline, if there is one.
+        let end = self.began.checked_add(self.lame_duck).or(self.deadline());
+        end.filter(|_| !self.lame_duck.is_zero())
     }
 
     /// The instant at which all is over; `None` if it is too far away to be told.

@@ -3,6 +3,7 @@
 //! A [`Report`] answers questions in tests, prints as a person would tell it, and maps to the exit
 //! code. `timeline.rs` draws it.
 
+mod cause;
 mod ending;
 mod exit_codes;
 mod timeline;
@@ -17,32 +18,9 @@ use crate::error::BoxError;
 use crate::register::{ConnectionStatus, Counts, Spans};
 use crate::words::{LOG, Seconds, SignalName, panic_message};
 
+pub use cause::Cause;
 pub(crate) use ending::Ending;
 pub use exit_codes::ExitCodes;
-
-/// Why shutdown began.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The process was asked to end.
-    Signal(Signal),
-    /// A [`Trigger`](crate::Trigger) asked.
-    Trigger,
-    /// This service returned an error or panicked.
-    Failed(String),
-    /// Every service of the first stage came to its end by itself.
-    AllFinished,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Cause::Signal(signal) => SignalName(*signal).fmt(f),
-            Cause::Trigger => f.write_str("a trigger"),
-            Cause::Failed(service) => write!(f, "the failure of {service}"),
-            Cause::AllFinished => f.write_str("the end of all services"),
-        }
-    }
-}
 
 /// How one service ended.
 #[derive(Debug)]

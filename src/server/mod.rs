@@ -6,20 +6,26 @@ mod patience;
 mod per_peer;
 mod protocol;
 mod task;
+mod tcp;
 mod until_close;
+
+use std::io;
 
 use log::debug;
 
-use crate::error::BoxError;
-use crate::net::Listener;
+use crate::error::{BoxError, Error};
+use crate::net::{Listener, SocketListener, SocketStream};
 use crate::service::{Context, Service};
 use crate::words::LOG;
 use accept::Accepting;
 pub use connection::Connection;
+#[cfg(feature = "http")]
+pub(crate) use patience::linger;
 #[cfg(any(feature = "http", feature = "hyper"))]
-pub(crate) use patience::first_byte_of_newcomer;
-pub(crate) use patience::{linger, poll_last_look};
+pub(crate) use patience::{first_byte_of_newcomer, poll_last_look};
 pub use protocol::Protocol;
+pub use tcp::Tcp;
+#[cfg(feature = "http")]
 pub(crate) use until_close::UntilClose;
 
 /// Descriptors that the default connection limit leaves to the rest of the process.
@@ -84,5 +90,31 @@ impl<L: Listener, P: Protocol<L::Stream>> Service for Server<L, P> {
         let accepting =
             Accepting::new(listener, protocol, max_connections, max_connections_per_peer, cx);
         Ok(accepting.run().await?)
+    }
+}
+
+impl<F> Tcp<F>
+where
+    F: AsyncFn(&mut SocketStream, &Connection) -> io::Result<()> + 'static,
+{
+    /// Binds a TCP or Unix socket (see [`SocketListener::bind`]) and serves `handler` on it.
+    ///
+    /// ```no_run
+    /// use adieu::{Connection, SocketStream, Tcp};
+    /// use futures_lite::AsyncWriteExt;
+    ///
+    /// async fn echo(stream: &mut SocketStream, connection: &Connection) -> std::io::Result<()> {
+    ///     let mut bytes = Vec::new();
+    ///     while connection.read(stream, &mut bytes).await? > 0 {
+    ///         stream.write_all(&std::mem::take(&mut bytes)).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// let server = Tcp::bind("[::]:9000", echo)?;
+    /// # Ok::<(), adieu::Error>(())
+    /// ```
+    pub fn bind(address: &str, handler: F) -> Result<Server<SocketListener, Tcp<F>>, Error> {
+        Ok(Server::new(SocketListener::bind(address)?, Tcp::new(handler)))
     }
 }

@@ -3,8 +3,6 @@
 mod requests;
 mod run;
 mod start;
-mod sweep;
-mod watch;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -17,6 +15,7 @@ use smol::LocalExecutor;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::process::{SignalSource, Terms};
+use crate::register::sweep;
 use crate::report::{ExitCodes, Report};
 use crate::service::Service;
 use crate::shutdown::{Shutdown, Trigger, shutdown};
@@ -174,35 +173,30 @@ impl Supervisor {
     fn start(self, executor: &Rc<LocalExecutor<'static>>) -> Run {
         let Supervisor { stages, terms, lame_duck, clock, requested } = self;
         let (failed, failures) = async_channel::unbounded();
-        let (shorter, shorter_limits) = async_channel::bounded(1);
+        let (shorter_limits, shortened) = async_channel::bounded(1);
         let reserves = stages.iter().map(|stage| stage.reserve).collect();
         let status = Status::new(clock.clone(), reserves);
-        let start =
-            Start { executor, clock: &clock, status: &status, failed, shorter_limits: shorter };
+        let start = Start { executor, status: &status, failed, shorter_limits };
         let stages = stages.into_iter().enumerate();
         let stages = stages.map(|(number, stage)| start.stage(number, stage.services));
         status.set_stages(stages.collect());
-        let (swept, time) = (status.clone(), clock.clone());
-        let sweep = async move { match sweep::sweep(&swept, &*time, shorter_limits).await {} };
-        executor.spawn::<()>(sweep).detach();
-        Run { status, clock, terms, lame_duck, requested, failures, stragglers: RefCell::default() }
+        let registers = status.slots().map(|slot| slot.register().clone()).collect();
+        executor.spawn(sweep(registers, clock, shortened)).detach();
+        Run { status, terms, lame_duck, requested, failures, stragglers: RefCell::default() }
     }
 
     fn check(&self) -> Result<(), Error> {
         let mut names = HashSet::new();
-        for added in self.stages.iter().flat_map(|stage| &stage.services) {
-            if added.name().is_empty() {
+        for Added { name, .. } in self.stages.iter().flat_map(|stage| &stage.services) {
+            if name.is_empty() {
                 return Err(Error::NoName);
             }
-            if !names.insert(added.name()) {
-                return Err(Error::SameName(added.name().to_owned()));
+            if !names.insert(name) {
+                return Err(Error::SameName(name.to_string()));
             }
         }
-        let later = self.stages.iter().skip(1);
+        let (later, grace) = (self.stages.iter().skip(1), self.terms.grace);
         let reserved = later.fold(Duration::ZERO, |sum, stage| sum.saturating_add(stage.reserve));
-        match reserved > self.terms.grace {
-            true => Err(Error::Reserve { reserved, grace: self.terms.grace }),
-            false => Ok(()),
-        }
+        if reserved > grace { Err(Error::Reserve { reserved, grace }) } else { Ok(()) }
     }
 }

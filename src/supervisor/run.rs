@@ -10,10 +10,9 @@ use std::time::Duration;
 use async_channel::Receiver;
 use async_signal::Signal;
 use futures_lite::{FutureExt, Stream, future};
-use log::{info, warn};
+use log::info;
 
 use super::requests::Requests;
-use super::watch::watch;
 use crate::clock::Clock;
 use crate::process::Terms;
 use crate::report::{Cause, Ending, Report, Straggler};
@@ -21,9 +20,6 @@ use crate::shutdown::{Phase, Shutdown, Trigger};
 use crate::stage::Stage;
 use crate::status::Status;
 use crate::words::{LOG, Seconds};
-
-/// How many of those that are cut off the log names; the report has them all.
-const LOGGED_AT_THE_END: usize = 20;
 
 /// How many turns of the loop a stage gets when its time is over, for what ends without waiting. To
 /// see the shutdown, to accept what is in the queue, to read a request, to answer it and to close
@@ -33,7 +29,6 @@ const LAST_TURNS: usize = 16;
 /// A run under way.
 pub(super) struct Run {
     pub(super) status: Status,
-    pub(super) clock: Rc<dyn Clock>,
     pub(super) terms: Terms,
     pub(super) lame_duck: Duration,
     /// Begins when a trigger is pulled. The run keeps a trigger of its own, so that dropping every
@@ -46,19 +41,21 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) async fn drive(&self, signals: Pin<&mut impl Stream<Item = Signal>>) -> Report {
-        let mut requests = Requests::new(signals, &*self.clock);
+        let mut requests = Requests::new(signals, self.clock());
         self.status.enter(Phase::Serving);
         let cause = self.first_cause(&mut requests).await;
         let ending = self.begin_ending(cause);
         let forced = self
             .orderly_end(ending)
-            .or(self.impatience(&mut requests))
-            .or(async { match watch(&self.status, &*self.clock, ending.began()).await {} })
+            .or(async { Some(requests.impatient(self.terms.second_signal_aborts).await) })
+            .or(self.status.watch(ending))
             .await;
         if forced.is_some() {
             self.end_now().await;
         }
-        self.report(ending, forced)
+        let stragglers = self.stragglers.take();
+        let aborted = ending.aborted(forced, !stragglers.is_empty());
+        self.status.conclude(ending, stragglers, aborted, self.terms.exit_codes)
     }
 
     async fn first_cause(&self, requests: &mut Requests<'_, impl Stream<Item = Signal>>) -> Cause {
@@ -74,9 +71,7 @@ impl Run {
             }
         };
         let all_finished = async {
-            if let Some(first) = self.status.stages().first() {
-                first.ended().await;
-            }
+            self.first_stage().ended().await;
             Cause::AllFinished
         };
         // A failure before "all finished": the last service may end by failing.
@@ -89,7 +84,7 @@ impl Run {
             Cause::Signal(Signal::Quit) => Duration::ZERO,
             _ => self.terms.grace,
         };
-        let ending = Ending::new(cause, self.clock.now(), grace, self.lame_duck);
+        let ending = Ending::new(cause, self.clock().now(), grace, self.lame_duck);
         let ending = self.status.begin_ending(ending);
         info!(target: LOG, "{} begins the shutdown", ending.cause());
         ending
@@ -104,12 +99,12 @@ impl Run {
             if stage.has_ended() {
                 continue;
             }
-            stage.drain(self.clock.now());
+            stage.drain(self.clock().now());
             if !std::mem::replace(&mut said, true) {
                 // After the telling, since a log line may block.
                 info!(target: LOG, "shutting down servers, please wait...");
             }
-            stage.ended().or(self.time_is_over(number)).await;
+            stage.ended().or(self.status.sleep_until(self.status.until(number))).await;
             last_turns(|| stage.has_ended()).await;
             self.cut_off(stage).await;
         }
@@ -117,42 +112,21 @@ impl Run {
     }
 
     async fn lame_duck(&self, ending: &Ending) {
-        let (Some(first), false) = (self.status.stages().first(), ending.lame_duck().is_zero())
-        else {
-            return;
-        };
+        let Some(end) = ending.lame_duck_end() else { return };
         self.status.enter(Phase::LameDuck);
-        first.enter(Phase::LameDuck);
+        self.first_stage().enter(Phase::LameDuck);
         info!(target: LOG, "lame duck for {}, not ready any more", Seconds(ending.lame_duck()));
-        let over = async {
-            match ending.began().checked_add(ending.lame_duck()) {
-                Some(at) => self.clock.sleep_until(at).await,
-                None => pending().await,
-            }
-        };
         // It is part of the first stage's time.
-        first.ended().or(over).or(self.time_is_over(0)).await;
-    }
-
-    async fn time_is_over(&self, stage: usize) {
-        match self.status.until(stage) {
-            Some(until) => self.clock.sleep_until(until).await,
-            None => pending().await,
-        }
-    }
-
-    async fn impatience(
-        &self,
-        requests: &mut Requests<'_, impl Stream<Item = Signal>>,
-    ) -> Option<Signal> {
-        Some(requests.impatient(self.terms.second_signal_aborts).await)
+        let over =
+            self.status.sleep_until(Some(end)).or(self.status.sleep_until(self.status.until(0)));
+        self.first_stage().ended().or(over).await;
     }
 
     /// Tells everybody, and gives them the turns that it takes to end without waiting.
     async fn end_now(&self) {
         self.status.rush();
         let stages = self.status.stages();
-        stages.iter().for_each(|stage| stage.drain(self.clock.now()));
+        stages.iter().for_each(|stage| stage.drain(self.clock().now()));
         last_turns(|| stages.iter().all(Stage::has_ended)).await;
         for stage in stages {
             self.cut_off(stage).await;
@@ -162,43 +136,19 @@ impl Run {
     /// Drops what is left of a stage, by name.
     async fn cut_off(&self, stage: &Stage) {
         let cut_off = stage.cut_off();
-        for straggler in cut_off.iter().take(LOGGED_AT_THE_END) {
-            warn!(target: LOG, "cut off: {straggler}");
-        }
-        if cut_off.len() > LOGGED_AT_THE_END {
-            warn!(target: LOG, "cut off: {} more", cut_off.len() - LOGGED_AT_THE_END);
-        }
         if !cut_off.is_empty() {
-            // In this turn their sockets close and their destructors run.
+            self.stragglers.borrow_mut().extend(cut_off);
+            // In this turn sockets close and destructors run.
             future::yield_now().await;
         }
-        self.stragglers.borrow_mut().extend(cut_off);
     }
 
-    fn report(&self, ending: &Ending, forced: Option<Signal>) -> Report {
-        let stragglers = self.stragglers.take();
-        // SIGQUIT takes nothing from whoever had nothing to do.
-        let aborted = match (forced, ending.cause()) {
-            (None | Some(Signal::Quit), _) if stragglers.is_empty() => None,
-            (None, Cause::Signal(Signal::Quit)) => Some(Signal::Quit),
-            (forced, _) => forced,
-        };
-        let began = ending.began();
-        let stages = self.status.stages().iter();
-        let services = stages
-            .flat_map(|stage| stage.services().iter().map(|slot| slot.report(began, stage.told())));
-        let report = Report {
-            cause: ending.cause().clone(),
-            services: services.collect(),
-            stragglers,
-            aborted,
-            took: self.clock.now().saturating_duration_since(began),
-            exit_codes: self.terms.exit_codes,
-            ending: ending.clone(),
-        };
-        self.status.enter(Phase::Ended);
-        report.log();
-        report
+    fn first_stage(&self) -> &Stage {
+        self.status.stages().first().expect("there is a stage from the beginning")
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &**self.status.clock()
     }
 }
 

@@ -11,20 +11,20 @@ use futures_lite::FutureExt;
 use log::error;
 use smol::LocalExecutor;
 
-use crate::clock::Clock;
 use crate::error::BoxError;
 use crate::group;
 use crate::register::Register;
 use crate::report::Outcome;
 use crate::service::{Context, Service};
 use crate::shutdown::{Shutdown, shutdown};
-use crate::stage::{Slot, Stage};
+use crate::slot::Slot;
+use crate::stage::Stage;
 use crate::status::Status;
 use crate::words::LOG;
 
 /// A service that was added and does not run yet.
 pub(super) struct Added {
-    name: Rc<str>,
+    pub(super) name: Rc<str>,
     serve: Box<dyn FnOnce(Context) -> Running>,
 }
 
@@ -35,16 +35,11 @@ impl Added {
         let serve = Box::new(|cx| Box::pin(service.serve(cx)) as Running);
         Added { name: name.into(), serve }
     }
-
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
 }
 
 /// What all services of a run are started with.
 pub(super) struct Start<'a> {
     pub(super) executor: &'a Rc<LocalExecutor<'static>>,
-    pub(super) clock: &'a Rc<dyn Clock>,
     pub(super) status: &'a Status,
     /// Takes the name of each service that fails.
     pub(super) failed: Sender<Rc<str>>,
@@ -61,17 +56,10 @@ impl Start<'_> {
 
     fn service(&self, stage: usize, Added { name, serve }: Added, told: Shutdown) -> Slot {
         let (group, member) = group::group(self.executor);
-        let register = Register::new(self.clock.clone(), self.shorter_limits.clone());
+        let register = Register::new(self.status.clock().clone(), self.shorter_limits.clone());
+        let (status, spawner) = (self.status.clone(), member.clone());
+        let cx = Context::new(name.clone(), stage, told, status, register.clone(), spawner);
         let outcome = Rc::new(RefCell::new(None));
-        let cx = Context::new(
-            name.clone(),
-            stage,
-            told,
-            self.clock.clone(),
-            self.status.clone(),
-            register.clone(),
-            member.clone(),
-        );
         let slot = Slot::new(name.clone(), stage, register, outcome.clone(), group);
         let failed = self.failed.clone();
         member.spawn(async move {

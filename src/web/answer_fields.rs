@@ -17,13 +17,13 @@ use super::{is_token, tokens};
 /// What an answer is like, as far as its fields depend on it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AnswerFields {
-    pub(crate) status: u16,
-    pub(crate) to_head: bool,
-    pub(crate) is_http2: bool,
+    status: u16,
+    to_head: bool,
+    is_http2: bool,
     /// The length of the body, where it is known.
-    pub(crate) length: Option<u64>,
+    length: Option<u64>,
     /// Whether the engine can send trailers.
-    pub(crate) trailers: bool,
+    trailers: bool,
 }
 
 /// What becomes of a field.
@@ -37,6 +37,11 @@ pub(crate) enum Fate {
 }
 
 impl AnswerFields {
+    /// Of an HTTP/1 answer of this status, to a HEAD or not, with a body of this length if it is known.
+    pub(crate) fn http1(status: u16, to_head: bool, length: Option<u64>) -> AnswerFields {
+        AnswerFields { status, to_head, is_http2: false, length, trailers: false }
+    }
+
     /// Decides about one field, `name` in lower case, all of whose lines are `values`. An error tells why
     /// the answer cannot be sent.
     pub(crate) fn judge<'a>(

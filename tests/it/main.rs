@@ -34,6 +34,7 @@ mod properties;
 mod reader;
 mod readme;
 mod rig;
+mod stages;
 mod supervisor;
 mod tcp;
 #[cfg(feature = "http")]

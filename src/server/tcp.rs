@@ -10,10 +10,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
-use crate::error::Error;
-use crate::net::{SocketListener, SocketStream, Stream};
+use super::connection::Connection;
+use super::patience::{linger, poll_last_look};
+use super::protocol::Protocol;
+use super::until_close::UntilClose;
+use crate::net::Stream;
 use crate::register::State;
-use crate::server::{Connection, Protocol, Server, UntilClose, linger, poll_last_look};
 
 /// How much [`Connection::read`] reads at once, in bytes.
 const READ_SIZE: usize = 8 * 1024;
@@ -42,32 +44,6 @@ impl<F> Tcp<F> {
     /// Serves each connection with `handler`.
     pub fn new(handler: F) -> Tcp<F> {
         Tcp { handler }
-    }
-}
-
-impl<F> Tcp<F>
-where
-    F: AsyncFn(&mut SocketStream, &Connection) -> io::Result<()> + 'static,
-{
-    /// Binds a TCP or Unix socket (see [`SocketListener::bind`]) and serves `handler` on it.
-    ///
-    /// ```no_run
-    /// use adieu::{Connection, SocketStream, Tcp};
-    /// use futures_lite::AsyncWriteExt;
-    ///
-    /// async fn echo(stream: &mut SocketStream, connection: &Connection) -> std::io::Result<()> {
-    ///     let mut bytes = Vec::new();
-    ///     while connection.read(stream, &mut bytes).await? > 0 {
-    ///         stream.write_all(&std::mem::take(&mut bytes)).await?;
-    ///     }
-    ///     Ok(())
-    /// }
-    ///
-    /// let server = Tcp::bind("[::]:9000", echo)?;
-    /// # Ok::<(), adieu::Error>(())
-    /// ```
-    pub fn bind(address: &str, handler: F) -> Result<Server<SocketListener, Tcp<F>>, Error> {
-        Ok(Server::new(SocketListener::bind(address)?, Tcp::new(handler)))
     }
 }
 
