@@ -88,6 +88,20 @@ fn a_socket_that_somebody_listens_on_is_not() {
 }
 
 #[test]
+fn a_lock_on_its_directory_is_waited_for_a_second_and_named() {
+    let directory = Directory::new("locked");
+    let (path, address) = directory.socket();
+    let folder = path.parent().expect("it is in a directory");
+    let held = fs::File::open(folder).expect("it is there");
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockShared).expect("nobody else has it");
+    let error = SocketListener::bind(&address).expect_err("it is locked").to_string();
+    let lock = format!("another process holds a lock (flock) on {}", folder.display());
+    assert!(error.contains(&address) && error.ends_with(&lock), "{error}");
+    drop(held);
+    SocketListener::bind(&address).expect("it is free again");
+}
+
+#[test]
 fn a_file_that_is_no_socket_is_not_replaced() {
     let directory = Directory::new("file");
     let (path, address) = directory.socket();

@@ -1,0 +1,218 @@
+//! Real signals in real processes: pairs of them, stray ones, blocked ones, and a process that was stopped.
+#![cfg(feature = "bin")]
+
+mod child;
+
+use std::net::TcpStream;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use child::{GET, Server, answer, ask};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Sends a signal at once; kill(1) would take milliseconds to start.
+fn send(server: &Server, signal: Signal) {
+    let pid = Pid::from_raw(server.child.id() as i32).expect("a process has an id");
+    kill_process(pid, signal).expect("it has not been waited for");
+}
+
+/// A server with a request in flight, which was seen to be so.
+fn busy(arguments: &[&str]) -> (Server, TcpStream) {
+    let (mut server, address) = Server::start(&[&["--admin", "127.0.0.1:0"], arguments].concat());
+    let admin = server.listening();
+    let client = ask(address, GET);
+    let in_flight = |metrics: String| metrics.contains("adieu_in_flight{service=\"web\"} 1");
+    while !in_flight(answer(&mut ask(admin, b"GET /metrics HTTP/1.0\r\n\r\n"))) {}
+    (server, client)
+}
+
+#[test]
+fn with_nothing_in_flight_sigquit_and_no_grace_at_all_are_a_graceful_bye() {
+    for round in 0..10 {
+        let (signal, arguments) = match round % 2 {
+            0 => (Signal::QUIT, &[][..]),
+            _ => (Signal::TERM, &["--grace", "0s"][..]),
+        };
+        let (server, address) = Server::start(arguments);
+        // One that is idle, one that has not sent a byte, and one that is in the accept queue.
+        let mut idle = ask(address, GET);
+        std::io::Read::read_exact(&mut idle, &mut [0]).expect("an answer");
+        let _new = ask(address, b"");
+        send(&server, Signal::STOP);
+        let _queued = ask(address, b"");
+        send(&server, signal);
+        send(&server, Signal::CONT);
+        let (code, said, _) = server.end();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("a graceful bye"), "{said}");
+    }
+}
+
+#[test]
+fn two_signals_within_a_tenth_of_a_second_are_one_request_whichever_they_are() {
+    use Signal as S;
+    let pairs = [(S::TERM, S::TERM), (S::TERM, S::HUP), (S::INT, S::TERM), (S::HUP, S::INT)];
+    for (first, second) in pairs {
+        for heard in [false, true] {
+            let (mut server, mut client) = busy(&["--delay", "500ms"]);
+            if !heard {
+                send(&server, Signal::STOP);
+            }
+            send(&server, first);
+            if heard {
+                server.wait_for("begins the shutdown");
+            }
+            send(&server, second);
+            if !heard {
+                send(&server, Signal::CONT);
+            }
+            let answer = answer(&mut client);
+            assert!(answer.ends_with("Hello from web"), "{first:?}, {second:?}: {answer}");
+            drop(client);
+            let (code, said, _) = server.end();
+            assert_eq!(code, Some(0), "{first:?}, {second:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_pair_is_one_request_even_if_all_is_over_after_its_first() {
+    for _ in 0..20 {
+        let (server, _) = Server::start(&[]);
+        send(&server, Signal::TERM);
+        sleep(Duration::from_micros(1500));
+        // It may have ended already.
+        let pid = Pid::from_raw(server.child.id() as i32).unwrap();
+        let _ = kill_process(pid, Signal::TERM);
+        let (code, said, _) = server.end();
+        assert_eq!(code, Some(0), "{said}");
+    }
+}
+
+#[test]
+fn a_pair_that_ends_in_sigquit_does_not_wait_and_names_whom_it_cuts_off() {
+    let (server, _client) = busy(&["--delay", "30s"]);
+    send(&server, Signal::TERM);
+    send(&server, Signal::QUIT);
+    let (code, said, took) = server.end();
+    assert_eq!(code, Some(131), "{said}");
+    assert!(said.contains("cut off: web: 127.0.0.1:"), "{said}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn sigalrm_is_ignored_until_the_watchdog_is_due() {
+    let (mut server, address) = Server::start(&["--delay", "500ms"]);
+    send(&server, Signal::ALARM);
+    let mut client = ask(address, GET);
+    send(&server, Signal::TERM);
+    server.wait_for("shutting down");
+    send(&server, Signal::ALARM);
+    assert!(answer(&mut client).ends_with("Hello from web"));
+    drop(client);
+    assert_eq!(server.end().0, Some(0));
+}
+
+/// adieu, started by a Python program that prepares the process for it; `None`, with a word, without Python.
+fn prepared(preparation: &str) -> Option<Server> {
+    let probe = Command::new("python3").arg("--version").output();
+    if !probe.is_ok_and(|probe| probe.status.success()) {
+        println!("skipped: python3 is missing");
+        return None;
+    }
+    let program =
+        format!("import os, signal, sys\n{preparation}\nos.execv(sys.argv[1], sys.argv[1:])");
+    let mut command = Command::new("python3");
+    command.args(["-c", &program, env!("CARGO_BIN_EXE_adieu"), "--listen", "web=127.0.0.1:0"]);
+    Some(Server::spawn(command.env_remove("RUST_LOG")))
+}
+
+#[test]
+fn an_alarm_that_was_set_before_the_program_began_does_not_end_it() {
+    let Some(mut server) = prepared("signal.setitimer(signal.ITIMER_REAL, 0.5)") else { return };
+    let address = server.listening();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(800) {
+        let mut client = ask(address, b"GET / HTTP/1.0\r\n\r\n");
+        assert!(answer(&mut client).ends_with("Hello from web"));
+        sleep(Duration::from_millis(50));
+    }
+    send(&server, Signal::TERM);
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn signals_that_were_blocked_before_the_program_began_are_heard() {
+    let block = "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})";
+    let Some(mut server) = prepared(block) else { return };
+    server.listening();
+    send(&server, Signal::TERM);
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn a_process_that_was_stopped_past_its_deadline_first_does_what_is_due() {
+    let (mut server, mut client) = busy(&["--delay", "1s", "--grace", "1500ms"]);
+    send(&server, Signal::TERM);
+    server.wait_for("shutting down");
+    send(&server, Signal::STOP);
+    sleep(Duration::from_secs(4));
+    send(&server, Signal::CONT);
+    assert!(answer(&mut client).ends_with("Hello from web"));
+    drop(client);
+    let (code, said, _) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.matches(" left").count() <= 1, "what is past is not caught up: {said}");
+}
+
+#[test]
+fn a_process_that_was_stopped_past_its_deadline_names_whom_it_cuts_off() {
+    let (mut server, _client) = busy(&["--delay", "30s", "--grace", "1s"]);
+    send(&server, Signal::TERM);
+    server.wait_for("shutting down");
+    send(&server, Signal::STOP);
+    sleep(Duration::from_millis(3500));
+    send(&server, Signal::CONT);
+    let (code, said, _) = server.end();
+    assert_eq!(code, Some(124), "{said}");
+    assert!(said.contains("cut off: web: 127.0.0.1:"), "{said}");
+    assert!(said.contains("the deadline passed with 1 left"), "{said}");
+}
+
+#[test]
+fn no_line_tells_of_stragglers_at_the_instant_in_which_the_drain_begins() {
+    let (mut server, address) = Server::start(&["--lame-duck", "1s", "--grace", "5s"]);
+    let mut idle = ask(address, GET);
+    std::io::Read::read_exact(&mut idle, &mut [0]).expect("an answer");
+    send(&server, Signal::TERM);
+    server.wait_for("lame duck for 1.0 s");
+    let (code, said, _) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains(" left"), "{said}");
+}
+
+/// On a shared port the system is asked for handshakes that are under way. Where it cannot be asked, they get
+/// all of their time.
+#[test]
+fn a_shared_port_closes_well_where_the_table_of_sockets_is_hidden() {
+    for (hide, warns) in
+        [("mount -t proc -o subset=pid proc /proc", false), ("mount -t tmpfs none /proc", true)]
+    {
+        let script = format!("{hide} && exec \"$0\" \"$@\"");
+        let mut probe = Command::new("unshare");
+        probe.args(["--mount", "sh", "-c", &script, "true"]);
+        if !probe.output().is_ok_and(|output| output.status.success()) {
+            return println!("skipped: unshare --mount needs root");
+        }
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script, env!("CARGO_BIN_EXE_adieu")]);
+        command.args(["--listen", "web=127.0.0.1:0", "--reuse-port"]).env_remove("RUST_LOG");
+        let mut server = Server::spawn(&mut command);
+        server.listening();
+        send(&server, Signal::TERM);
+        let (code, said, _) = server.end();
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(said.contains("cannot read /proc/self/net/tcp"), warns, "{hide}: {said}");
+    }
+}
