@@ -17,25 +17,38 @@ use crate::clock::{Clock, Sleep};
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     now: Rc<Cell<Instant>>,
-    sleepers: Rc<RefCell<Slab<(Instant, Waker)>>>,
+    sleepers: Rc<RefCell<Slab<Sleeper>>>,
+    /// How many sleeps there have been.
+    sleeps: Rc<Cell<u64>>,
+}
+
+#[derive(Debug)]
+struct Sleeper {
+    at: Instant,
+    number: u64,
+    waker: Waker,
 }
 
 impl ManualClock {
     /// A clock that shows some time.
     #[expect(clippy::new_without_default, reason = "there is no default time")]
     pub fn new() -> ManualClock {
-        ManualClock { now: Rc::new(Cell::new(Instant::now())), sleepers: Rc::default() }
+        let now = Rc::new(Cell::new(Instant::now()));
+        ManualClock { now, sleepers: Rc::default(), sleeps: Rc::default() }
     }
 
-    /// Moves the time on and wakes whoever has slept long enough.
+    /// Moves the time on and wakes whoever has slept long enough: as a system does, in the order of the
+    /// instants, and at one instant in the order in which the sleeps began.
     pub fn advance(&self, by: Duration) {
         let now = self.now.get() + by;
         self.now.set(now);
         let sleepers = self.sleepers.borrow();
-        let due = sleepers.iter().filter(|(_, (at, _))| *at <= now);
-        let due: Vec<Waker> = due.map(|(_, (_, waker))| waker.clone()).collect();
+        let due = sleepers.iter().map(|(_, sleeper)| sleeper).filter(|sleeper| sleeper.at <= now);
+        let mut due: Vec<_> =
+            due.map(|sleeper| (sleeper.at, sleeper.number, sleeper.waker.clone())).collect();
         drop(sleepers);
-        due.into_iter().for_each(Waker::wake);
+        due.sort_by_key(|(at, number, _)| (*at, *number));
+        due.into_iter().for_each(|(_, _, waker)| waker.wake());
     }
 
     /// Moves the time on to where the next sleep ends. `None`: nobody sleeps, and it stands still.
@@ -43,7 +56,7 @@ impl ManualClock {
         let now = self.now.get();
         let sleepers = self.sleepers.borrow();
         // Who has slept long enough was woken already, and may have better things to do.
-        let next = sleepers.iter().map(|(_, (at, _))| *at).filter(|at| *at > now).min()?;
+        let next = sleepers.iter().map(|(_, sleeper)| sleeper.at).filter(|at| *at > now).min()?;
         drop(sleepers);
         self.advance(next - now);
         Some(next)
@@ -90,10 +103,15 @@ impl Future for ManualSleep {
         if self.clock.now() >= self.at {
             return Poll::Ready(());
         }
-        let sleeper = (self.at, cx.waker().clone());
+        let waker = cx.waker().clone();
+        let clock = self.clock.clone();
+        let mut sleepers = clock.sleepers.borrow_mut();
         match self.key {
-            Some(key) => self.clock.sleepers.borrow_mut()[key] = sleeper,
-            None => self.key = Some(self.clock.sleepers.clone().borrow_mut().insert(sleeper)),
+            Some(key) => sleepers[key].waker = waker,
+            None => {
+                let number = clock.sleeps.replace(clock.sleeps.get() + 1);
+                self.key = Some(sleepers.insert(Sleeper { at: self.at, number, waker }));
+            }
         }
         Poll::Pending
     }

@@ -289,3 +289,15 @@ fn a_head_may_have_as_many_lines_as_the_limit_and_not_one_more() {
     assert_eq!(web.ask(get("/", "A: b\r\nA: b\r\n")).one().status, 200);
     assert_eq!(web.ask(get("/", "A: b\r\nA: b\r\nA: b\r\n")).one().status, 431);
 }
+
+#[test]
+fn a_request_that_comes_in_the_instant_of_the_idle_limit_is_answered() {
+    let web = limited(Limits { idle: Duration::from_secs(1), ..Limits::default() });
+    let client = web.connect();
+    assert_eq!(client.ask(get("/", "")).statuses(), [200]);
+    web.rig.clock.advance(Duration::from_millis(900));
+    web.settle();
+    // The limit passes, and nobody has run since.
+    web.rig.clock.advance(Duration::from_millis(100));
+    assert_eq!(client.ask(get("/", "")).statuses(), [200]);
+}

@@ -124,6 +124,9 @@ pub enum Talk {
     Panic,
 }
 
+/// An idle limit that is short.
+const IDLE: Duration = Duration::from_millis(500);
+
 /// Few different lengths of time, so that things often happen at the same instant.
 fn moment(rng: &mut Rng) -> Duration {
     const MILLIS: [u64; 12] = [0, 1, 10, 20, 50, 100, 200, 500, 1000, 1500, 2000, 3000];
@@ -217,7 +220,7 @@ fn service(rng: &mut Rng) -> ServicePlan {
 fn http(rng: &mut Rng) -> ServicePlan {
     let mut limits = Limits::default();
     if one_in(rng, 4) {
-        limits.idle = Duration::from_secs(1);
+        limits.idle = IDLE;
     }
     if one_in(rng, 6) {
         limits.head_time = Duration::from_secs(1);
@@ -263,7 +266,12 @@ fn client(rng: &mut Rng, service: usize, is_raw: bool) -> ClientPlan {
     if let Some(last) = requests.iter().position(is_last) {
         requests.truncate(last + 1);
     }
-    let slow = one_in(rng, 4);
+    // Each request after the first in the very instant in which a short idle limit passes.
+    let punctual = one_in(rng, 8);
+    if punctual {
+        requests.iter_mut().skip(1).for_each(|request| request.parts[0].0 = IDLE);
+    }
+    let slow = one_in(rng, 4) && !punctual;
     ClientPlan {
         service,
         arrives: moment(rng),
@@ -272,7 +280,7 @@ fn client(rng: &mut Rng, service: usize, is_raw: bool) -> ClientPlan {
             true => (rng.usize(200..20_000), Duration::from_millis(rng.u64(..100))),
             false => (64 * 1024, Duration::ZERO),
         },
-        waits: rng.bool(),
+        waits: punctual || rng.bool(),
         rude: one_in(rng, 4),
         requests,
         raw: match is_raw && one_in(rng, 8) {
