@@ -92,7 +92,7 @@ mod linux {
     }
 
     /// After proc(5): number, local address and port, remote address and port, state; all in hex.
-    fn handshakes(table: &str, port: u16) -> Vec<String> {
+    pub(super) fn handshakes(table: &str, port: u16) -> Vec<String> {
         const SYN_RECEIVED: &str = "03";
         let port = format!(":{port:04X}");
         let handshake = |line: &str| {
@@ -102,22 +102,6 @@ mod linux {
             is_one.then(|| format!("{local} {remote}"))
         };
         table.lines().filter_map(handshake).collect()
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn a_handshake_is_a_socket_of_this_port_in_that_state() {
-            let table = "  sl  local_address rem_address   st tx_queue rx_queue\n   \
-                0: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n   \
-                1: 0100007F:1F90 0100007F:C350 03 00000000:00000000\n   \
-                2: 0100007F:1F91 0100007F:C351 01 00000000:00000000\n";
-            assert_eq!(handshakes(table, 0x1f90), ["0100007F:1F90 0100007F:C350"]);
-            assert!(handshakes(table, 0x1f91).is_empty());
-            assert!(handshakes(table, 0xf90).is_empty());
-        }
     }
 }
 
@@ -140,5 +124,21 @@ mod nowhere {
         pub(in crate::net) fn any_left(&mut self, _port: u16) -> bool {
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::linux::handshakes;
+
+    #[test]
+    fn a_handshake_is_a_socket_of_this_port_in_that_state() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue\n   \
+                0: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n   \
+                1: 0100007F:1F90 0100007F:C350 03 00000000:00000000\n   \
+                2: 0100007F:1F91 0100007F:C351 01 00000000:00000000\n";
+        assert_eq!(handshakes(table, 0x1f90), ["0100007F:1F90 0100007F:C350"]);
+        assert!(handshakes(table, 0x1f91).is_empty());
+        assert!(handshakes(table, 0xf90).is_empty());
     }
 }

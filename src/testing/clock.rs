@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 use smol::LocalExecutor;
 
-use super::settle;
+use super::step::settle;
 use crate::clock::{Clock, Sleep};
 
 /// A clock that stands still until it is [advanced](ManualClock::advance). Clones share the time.

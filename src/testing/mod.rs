@@ -36,29 +36,10 @@
 
 mod clock;
 mod network;
+mod step;
 mod stream;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
-
-use smol::LocalExecutor;
 
 pub use clock::ManualClock;
 pub use network::{MemoryListener, Network, memory};
+pub use step::settle;
 pub use stream::MemoryStream;
-
-/// Runs every task until none can go on by itself.
-pub fn settle(executor: &LocalExecutor<'_>) {
-    while executor.try_tick() {}
-}
-
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A test that panicked with the lock has failed already.
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn wake(waker: &mut Option<Waker>) {
-    if let Some(waker) = waker.take() {
-        waker.wake();
-    }
-}

@@ -5,8 +5,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use super::step::{lock, wake};
 use super::stream::MemoryStream;
-use super::{lock, wake};
 use crate::net::{Listener, Peer};
 
 /// Makes an in-memory listener and the network on which clients reach it.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
-use super::{lock, wake};
+use super::step::{lock, wake};
 use crate::net::Stream;
 
 /// One end of an in-memory connection. Dropping it closes it: the other end reads the end of the

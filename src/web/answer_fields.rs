@@ -12,7 +12,7 @@
 //! Refused means that the client gets a 500 instead of the answer, and the log names the field. HTTP/2 has
 //! none of these but `content-length` and `trailer` (RFC 9113, 8.2.2).
 
-use super::{is_token, tokens};
+use super::tokens::{is_token, tokens};
 
 /// What an answer is like, as far as its fields depend on it.
 #[derive(Clone, Copy, Debug)]

@@ -4,17 +4,9 @@
 mod answer_fields;
 mod host;
 mod target;
+mod tokens;
 
 pub(crate) use answer_fields::{AnswerFields, Fate};
 pub(crate) use host::is_host;
 pub(crate) use target::is_target;
-
-/// The elements of a comma-separated list (RFC 9110, 5.6.1), without the empty ones.
-pub(crate) fn tokens(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',').map(|token| token.trim_matches([' ', '\t'])).filter(|token| !token.is_empty())
-}
-
-/// A byte of a token (RFC 9110, 5.6.2).
-pub(crate) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
+pub(crate) use tokens::{is_token, tokens};

@@ -13,6 +13,7 @@ mod clients;
 mod cut;
 #[cfg(feature = "http")]
 mod drain;
+mod floors;
 #[cfg(feature = "http")]
 mod fuzz_quick;
 #[cfg(feature = "grpc")]
