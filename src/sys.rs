@@ -2,7 +2,6 @@
 //! of the crate.
 
 use std::io;
-#[cfg(target_os = "linux")]
 use std::os::fd::AsRawFd;
 
 /// Registers `action` for a signal, behind whatever is registered already.
@@ -108,4 +107,19 @@ pub(crate) fn attach_filter(socket: &impl AsRawFd, program: &'static [Filter]) -
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// How many bytes are in a socket's send queue: SIOCOUTQ in tcp(7). `None` where the system does not tell.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[allow(unsafe_code)]
+pub(crate) fn send_queue(socket: &impl AsRawFd) -> Option<usize> {
+    let mut amount: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ, which has the number of TIOCOUTQ, writes one int, and `amount` outlives the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut amount) };
+    usize::try_from(amount).ok().filter(|_| result == 0)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn send_queue(_socket: &impl AsRawFd) -> Option<usize> {
+    None
 }

@@ -1,18 +1,17 @@
-//! A response made fit to be sent: what the encoder would get wrong is put right before it
-//! encodes, and what it always adds is taken away after it.
+//! A response made fit to be sent: what the engine does not check is checked before it encodes.
 
 use std::cell::{Cell, RefCell};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_lite::io;
-use http_types::headers::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING,
-};
+use futures_lite::AsyncReadExt;
+use futures_lite::io::Take;
+use http_types::headers::{CONNECTION, CONTENT_TYPE, DATE, HeaderValue};
 use http_types::other::Date;
 use http_types::{Body, Method, Response, StatusCode};
 
+use super::encoded_head::reason;
 use super::guard::{Head, Refusal};
-use crate::web::{AnswerFields, Fate, is_token, tokens};
+use crate::web::{AnswerFields, End, Form, Version, is_token};
 
 /// What the form of an answer depends on in its request.
 #[derive(Clone, Copy, Debug)]
@@ -28,28 +27,6 @@ impl RequestForm {
     pub(super) fn of(head: &Head) -> RequestForm {
         RequestForm { method: head.method, http_1_0: head.http_1_0 }
     }
-}
-
-/// A response that passed the check.
-#[derive(Default)]
-pub(super) struct Checked {
-    /// The handler wants the connection closed after it.
-    pub(super) close: bool,
-    /// The length that the handler gives for a body that is not sent.
-    length: Option<usize>,
-}
-
-/// What is sent after the head.
-#[derive(Debug)]
-pub(super) enum Sending {
-    /// Nothing.
-    Nothing,
-    /// So many bytes, from the encoder.
-    Exactly(usize),
-    /// Chunks, from the encoder.
-    Chunks,
-    /// A body of unknown length to a client that knows no chunks: sent as it is, ended by the close.
-    UntilClose(Body),
 }
 
 /// A short answer in text; where there is none, the reason for the status.
@@ -74,180 +51,91 @@ impl From<Refusal> for Response {
 /// What the guard lets through of RFC 9110's methods, and PATCH. Handlers may allow less.
 const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
 
-/// Whether the response can be sent as a final answer; if not, why. Fields that are the server's to decide
-/// are taken out.
-pub(super) fn check(
-    response: &mut Response,
-    form: RequestForm,
-    upgrade: bool,
-) -> Result<Checked, String> {
-    let status = response.status();
-    if status.is_informational() {
-        let switching = status == StatusCode::SwitchingProtocols;
-        if !(switching && upgrade && response.has_upgrade()) {
-            return Err(format!("status {status} is not an answer to this request"));
-        }
-    }
-    let length = response.len().map(|length| length as u64);
-    let fields = AnswerFields::http1(status as u16, form.method == Method::Head, length);
-    let mut dropped = Vec::new();
-    let mut checked = Checked { close: false, length: None };
-    for (name, values) in response.iter() {
-        if !name.as_str().bytes().all(is_token) || name.as_str().is_empty() {
-            return Err(format!("malformed header name {:?}", name.as_str()));
-        }
-        let values = || values.iter().map(HeaderValue::as_str);
-        let is_control = |byte: u8| byte.is_ascii_control() && byte != b'\t';
-        if values().any(|value| value.bytes().any(is_control)) {
-            return Err(format!("control characters in the value of {}", name.as_str()));
-        }
-        if !AnswerFields::concerns(name.as_str()) {
-            continue;
-        }
-        let fate = fields.judge(name.as_str(), values());
-        match fate.map_err(|problem| format!("{}: {problem}", name.as_str()))? {
-            Fate::Send if *name == CONTENT_LENGTH => {
-                checked.length = values().next().and_then(|value| value.parse().ok());
-            }
-            Fate::Send => {}
-            fate => {
-                checked.close |= fate == Fate::Close;
-                dropped.push(name.clone());
-            }
-        }
-        if *name == CONNECTION {
-            dropped.extend(
-                values().flat_map(tokens).filter(|name| is_field(name)).map(HeaderName::from),
-            );
-        }
-    }
-    for name in dropped {
-        response.remove_header(name);
-    }
-    Ok(checked)
+/// A response that is fit to be sent, and the fields that are the server's to decide.
+#[derive(Debug)]
+pub(super) struct Fit {
+    pub(super) response: Response,
+    pub(super) fields: AnswerFields,
 }
 
-/// Whether a connection option is the name of a field that belongs to that connection alone.
-fn is_field(option: &str) -> bool {
-    !["close", "keep-alive", "upgrade"].iter().any(|known| option.eq_ignore_ascii_case(known))
-}
+impl Fit {
+    /// An answer of the server itself.
+    pub(super) fn own(response: Response, request: RequestForm) -> Fit {
+        let fields = form(&response, request).plain();
+        Fit { response, fields }
+    }
 
-/// Puts the headers right that are the server's to decide, and tells what will follow the head.
-pub(super) fn prepare(
-    response: &mut Response,
-    form: RequestForm,
-    keep_alive: bool,
-    date: &DateLine,
-) -> Sending {
-    if response.header(DATE).is_none() {
-        response.insert_header(DATE, date.now());
-    }
-    let status = response.status();
-    if status == StatusCode::SwitchingProtocols {
-        return Sending::Nothing;
-    }
-    if !keep_alive {
-        response.append_header(CONNECTION, "close");
-    } else if form.http_1_0 {
-        response.append_header(CONNECTION, "keep-alive");
-    }
-    if has_no_content(status) {
-        // The encoder would announce it, and a 205 must say that it is empty.
-        response.take_body();
-        return Sending::Nothing;
-    }
-    if form.method == Method::Head {
-        return Sending::Nothing;
-    }
-    match response.len() {
-        Some(len) => Sending::Exactly(len),
-        None if form.http_1_0 => Sending::UntilClose(response.take_body()),
-        None => Sending::Chunks,
-    }
-}
-
-/// Statuses whose answers end with the head (RFC 9112, 6.3), and 205, which has nothing to say.
-fn has_no_content(status: StatusCode) -> bool {
-    use StatusCode::{NoContent, NotModified, ResetContent};
-    status.is_informational() || matches!(status, NoContent | NotModified | ResetContent)
-}
-
-/// What has to be put right in the head that the encoder makes.
-pub(super) struct Corrections {
-    status: StatusCode,
-    /// The handler has said what type the content has.
-    has_type: bool,
-    strips_framing: bool,
-}
-
-impl Corrections {
-    /// To be asked before [`prepare`]: afterwards the body may be gone.
-    ///
-    /// The encoder's framing line must go if it is the length of a body that is not sent; unless it
-    /// answers a HEAD, or is a 304, and is the true length of what a GET would bring.
-    pub(super) fn of(response: &Response, form: RequestForm) -> Corrections {
+    /// A handler's answer, if it can be sent as a final one; if not, why. `upgrade`: the client asks to
+    /// change the protocol.
+    pub(super) fn check(
+        response: Response,
+        request: RequestForm,
+        upgrade: bool,
+    ) -> Result<Fit, String> {
         let status = response.status();
-        let strips_framing = match has_no_content(status) {
-            // RFC 9110, 15.4.6: a 205 does say how long its nothing is.
-            true => status != StatusCode::ResetContent,
-            false if form.method == Method::Head => response.is_empty() != Some(false),
-            false => response.len().is_none() && form.http_1_0,
-        };
-        let has_type = response.header(CONTENT_TYPE).is_some();
-        Corrections { status, has_type, strips_framing }
+        if status.is_informational() {
+            let switching = status == StatusCode::SwitchingProtocols;
+            if !(switching && upgrade && response.has_upgrade()) {
+                return Err(format!("status {status} is not an answer to this request"));
+            }
+        }
+        for (name, values) in response.iter() {
+            if !name.as_str().bytes().all(is_token) || name.as_str().is_empty() {
+                return Err(format!("malformed header name {:?}", name.as_str()));
+            }
+            if values.iter().any(|value| {
+                value.as_str().bytes().any(|byte| byte.is_ascii_control() && byte != b'\t')
+            }) {
+                return Err(format!("control characters in the value of {}", name.as_str()));
+            }
+        }
+        let said = response.iter().flat_map(|(name, values)| {
+            values.iter().map(|value| (name.as_str(), value.as_str().as_bytes()))
+        });
+        let fields = form(&response, request).judge(said).map_err(|field| field.to_string())?;
+        Ok(Fit { response, fields })
     }
 
-    /// To be called after [`prepare`]: has the encoder announce the length that the handler gave for a body
-    /// that is not sent, and no type that http-types gives to one.
-    pub(super) fn announce(&mut self, response: &mut Response, checked: &Checked) {
-        if let Some(length) = checked.length {
-            response.set_body(Body::from_reader(io::BufReader::new(io::empty()), Some(length)));
-            self.strips_framing = false;
+    /// Puts the headers right that are the server's to decide. Returns the body if it is to be sent as it
+    /// is; otherwise it is the encoder's.
+    pub(super) fn prepare(&mut self, keep_alive: bool, date: &DateLine) -> Option<Take<Body>> {
+        let Fit { response, fields } = self;
+        for name in fields.dropped() {
+            response.remove_header(name);
         }
-        if !self.has_type {
-            response.remove_header(CONTENT_TYPE);
+        if response.header(DATE).is_none() {
+            response.insert_header(DATE, date.now());
         }
-    }
-
-    /// Corrects the encoded head that begins at `start`.
-    pub(super) fn make(&self, out: &mut Vec<u8>, start: usize) {
-        let (wrong, right) = (self.status.canonical_reason(), reason(self.status));
-        if wrong != right {
-            let from = start + "HTTP/1.1 200 ".len();
-            out.splice(from..from + wrong.len(), right.bytes());
+        if let Some(options) = fields.connection(keep_alive) {
+            response.insert_header(CONNECTION, options);
         }
-        if self.strips_framing {
-            strip_framing(out, start);
+        match fields.end() {
+            // The encoder would send it in chunks.
+            End::Length(length) if response.len().is_none() => {
+                Some(take_body(response).take(length))
+            }
+            End::Close => Some(take_body(response).take(u64::MAX)),
+            _ => None,
         }
     }
 }
 
-/// The reason for a status as the IANA registry has it, where http-types has another.
-fn reason(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::NonAuthoritativeInformation => "Non-Authoritative Information",
-        StatusCode::ImUsed => "IM Used",
-        StatusCode::MultipleChoice => "Multiple Choices",
-        StatusCode::NotModified => "Not Modified",
-        StatusCode::PayloadTooLarge => "Content Too Large",
-        StatusCode::RequestedRangeNotSatisfiable => "Range Not Satisfiable",
-        StatusCode::UnprocessableEntity => "Unprocessable Content",
-        other => other.canonical_reason(),
-    }
+fn form(response: &Response, request: RequestForm) -> Form {
+    let version = if request.http_1_0 { Version::Http10 } else { Version::Http11 };
+    let to_head = request.method == Method::Head;
+    let body = response.len().map(|length| length as u64);
+    // The encoder knows no trailers.
+    Form::new(version, response.status() as u16, to_head, body, false)
 }
 
-fn strip_framing(out: &mut Vec<u8>, start: usize) {
-    let find = |out: &[u8], from: usize, what: &[u8]| {
-        out[from..].windows(what.len()).position(|window| window == what).map(|at| from + at)
-    };
-    for name in [CONTENT_LENGTH.as_str(), TRANSFER_ENCODING.as_str()] {
-        let Some(line) = find(out, start, format!("\r\n{name}: ").as_bytes()) else {
-            continue;
-        };
-        if let Some(end) = find(out, line + 2, b"\r\n") {
-            out.drain(line..end);
-        }
+/// Takes the body. http-types makes up a content type for the empty one that is left behind.
+fn take_body(response: &mut Response) -> Body {
+    let has_type = response.header(CONTENT_TYPE).is_some();
+    let body = response.take_body();
+    if !has_type {
+        response.remove_header(CONTENT_TYPE);
     }
+    body
 }
 
 /// The value of the Date header, made anew once a second.

@@ -3,16 +3,18 @@
 //! [`serve`] goes to and fro between a resting connection and a busy one; all that a request needs
 //! lives in a box for as long as the connection is busy.
 
+use std::fmt::Display;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_lite::future;
 use http_types::{Response, StatusCode};
 use log::{debug, error, log_enabled};
 
-use super::answer::{self, Checked, RequestForm};
+use super::answer::{self, Fit, RequestForm};
 use super::engine::decode;
 use super::guard::{Head, Refusal, Unframer, refuse};
 use super::handler::Exchange;
@@ -26,6 +28,7 @@ use super::wire::{Filled, Wire};
 use crate::net::Stream;
 use crate::register::{State, Waiting};
 use crate::server::{Connection, linger};
+use crate::web::End;
 use crate::words::LOG;
 
 /// The log target of the access log; at level debug, so that nobody has it by accident.
@@ -138,22 +141,23 @@ async fn reject<S: Stream>(
     let began = access_begins(wire);
     wire.connection().set_state(State::Active, None);
     wire.discard_input();
-    let (response, checked) = (refusal.into(), Checked::default());
-    let sent = send(wire, &mut None, response, &checked, form, false).await?;
+    let answer = Fit::own(refusal.into(), form);
+    let sent = send(wire, &mut None, answer, form.method, false).await?;
     log_access(wire, request, refusal.status, sent, began);
     Ok(Next::Close)
 }
 
 /// One request and its answer.
-async fn exchange<S: Stream>(wire: &mut Wire<S>, mut head: Head) -> io::Result<Next> {
+async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next> {
     let began = access_begins(wire);
-    let line = wire.begin_request(&head);
+    let head = Arc::new(head);
+    wire.begin_request(&head);
     let form = RequestForm::of(&head);
-    let (request, mut upload) = match decode(&mut head, &wire.http().limits) {
+    let (request, mut upload) = match decode(&head, &wire.http().limits) {
         Ok(decoded) => decoded,
-        Err(refusal) => return reject(wire, form, &line, refusal).await,
+        Err(refusal) => return reject(wire, form, &head.to_string(), refusal).await,
     };
-    let mut response = match head.asterisk {
+    let response = match head.asterisk {
         // About the server and not a resource, so not the handler's; it may have a body all the same.
         true => {
             drop(request);
@@ -162,26 +166,22 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, mut head: Head) -> io::Result<N
         false => {
             let connection = wire.connection();
             let (peer, cx) = (connection.peer().clone(), connection.context().clone());
-            handle(wire, request, Exchange::new(peer, line.clone(), cx), &mut upload).await?
+            handle(wire, request, Exchange::new(peer, head.clone(), cx), &mut upload).await?
         }
     };
     let fault = upload.as_mut().and_then(|upload| upload.settle(wire));
-    let checked = match fault {
-        Some(refusal) => {
-            response = refusal.into();
-            Checked::default()
-        }
-        None => check(wire, &mut response, &head, &line),
+    let mut answer = match fault {
+        Some(refusal) => Fit::own(refusal.into(), form),
+        None => check(wire, response, &head),
     };
     let keep_alive = fault.is_none()
-        && !checked.close
-        && may_be_followed(wire, &head, &response, &upload)
+        && may_be_followed(wire, &head, &answer, &upload)
         && (!wire.connection().leaving() || next_has_arrived(wire, &upload).await);
+    let status = answer.response.status();
     let upgrade =
-        (response.status() == StatusCode::SwitchingProtocols).then(|| response.send_upgrade());
-    let status = response.status();
-    let sent = send(wire, &mut upload, response, &checked, form, keep_alive).await?;
-    log_access(wire, &line, status, sent, began);
+        (status == StatusCode::SwitchingProtocols).then(|| answer.response.send_upgrade());
+    let sent = send(wire, &mut upload, answer, form.method, keep_alive).await?;
+    log_access(wire, &head, status, sent, began);
     if let Some(sender) = upgrade {
         return Ok(Next::Upgrade(sender));
     }
@@ -193,12 +193,12 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, mut head: Head) -> io::Result<N
 }
 
 /// Checks the response, and puts a 500 in its place if it cannot be sent.
-fn check<S: Stream>(wire: &Wire<S>, response: &mut Response, head: &Head, line: &str) -> Checked {
-    answer::check(response, RequestForm::of(head), head.upgrade).unwrap_or_else(|problem| {
+fn check<S: Stream>(wire: &Wire<S>, response: Response, head: &Head) -> Fit {
+    let form = RequestForm::of(head);
+    Fit::check(response, form, head.upgrade).unwrap_or_else(|problem| {
         let name = wire.connection().context().name();
-        error!(target: LOG, "{name}: {line}: the answer cannot be sent: {problem}");
-        *response = answer::plain(StatusCode::InternalServerError, "");
-        Checked::default()
+        error!(target: LOG, "{name}: {head}: the answer cannot be sent: {problem}");
+        Fit::own(answer::plain(StatusCode::InternalServerError, ""), form)
     })
 }
 
@@ -206,12 +206,12 @@ fn check<S: Stream>(wire: &Wire<S>, response: &mut Response, head: &Head, line: 
 fn may_be_followed<S: Stream>(
     wire: &Wire<S>,
     head: &Head,
-    response: &Response,
+    answer: &Fit,
     upload: &Option<Upload>,
 ) -> bool {
-    let until_close = head.http_1_0 && response.len().is_none();
+    let ends_here = answer.fields.closes() || answer.fields.end() == End::Close;
     let body_ends = upload.as_ref().is_none_or(Upload::can_be_finished);
-    head.keep_alive && !until_close && wire.may_go_on() && body_ends
+    head.keep_alive && !ends_here && wire.may_go_on() && body_ends
 }
 
 /// Whether the next request is here already, all of it. Asked while draining: if so, it is still
@@ -241,7 +241,7 @@ fn access_begins<S: Stream>(wire: &Wire<S>) -> Option<Instant> {
 
 fn log_access<S: Stream>(
     wire: &Wire<S>,
-    request: &str,
+    request: impl Display,
     status: StatusCode,
     sent: usize,
     began: Option<Instant>,

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 pub(super) use async_h1::server::Encoder;
 use futures_lite::{AsyncRead, AsyncWrite};
-use http_types::headers::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http_types::headers::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http_types::{Body, Method, Request, Response, StatusCode};
 
 use super::guard::{Framing, Head, Refusal, refuse};
@@ -24,10 +24,10 @@ use crate::net::Stream;
 /// The head is all there, so the engine never waits. It is not awaited but polled here, and its
 /// five kilobytes of buffers are on the stack for a moment and in no connection's task.
 pub(super) fn decode(
-    head: &mut Head,
+    head: &Arc<Head>,
     limits: &Limits,
 ) -> Result<(Request, Option<Upload>), Refusal> {
-    let bytes = OneHead { bytes: Arc::new(std::mem::take(&mut head.canonical)), at: 0 };
+    let bytes = OneHead { head: head.clone(), at: 0 };
     let decoded =
         pin!(async_h1::server::decode(bytes)).poll(&mut Context::from_waker(Waker::noop()));
     let mut request = match decoded {
@@ -38,6 +38,9 @@ pub(super) fn decode(
     };
     if head.http_1_0 {
         request.set_version(Some(http_types::Version::Http1_0));
+    }
+    if !head.has_host {
+        request.remove_header(HOST);
     }
     if head.framing == Framing::None {
         return Ok((request, None));
@@ -74,7 +77,7 @@ pub(super) async fn encode_head<S: Stream>(
 /// The in-memory stream that the engine decodes: one head, and nothing behind it.
 #[derive(Clone)]
 struct OneHead {
-    bytes: Arc<Vec<u8>>,
+    head: Arc<Head>,
     at: usize,
 }
 
@@ -84,7 +87,7 @@ impl AsyncRead for OneHead {
         _cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let rest = &self.bytes[self.at..];
+        let rest = &self.head.canonical[self.at..];
         let amount = rest.len().min(buf.len());
         buf[..amount].copy_from_slice(&rest[..amount]);
         self.at += amount;

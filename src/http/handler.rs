@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_types::{Request, Response};
 
+use super::guard::Head;
 use crate::net::Peer;
 use crate::service::Context;
 use crate::shutdown::Shutdown;
@@ -16,10 +18,8 @@ use crate::shutdown::Shutdown;
 /// [`Exchange`] as a second argument. It need not be `Send` and may hold an `Rc`. An error is
 /// answered with the error's status and without its text; a panic is answered with 500.
 ///
-/// The request's URL is normalized, as the URL standard has it: dot segments are resolved (`/a/../b` and
-/// `/a/%2e%2e/b` are `/b`), a `'` in the query is written as `%27`, the host is in lower case. The target as
-/// the client sent it is [`Exchange::target`], and the host in the request's `Host` header. A target or a
-/// host that would be changed in any other way is refused with 400.
+/// A request whose target or host the URL of a [`Request`] would change is refused with 400, but for what
+/// [`Exchange::target`] tells.
 pub trait Handler<Arguments>: 'static {
     /// Answers one request.
     fn handle(
@@ -61,14 +61,13 @@ where
 #[derive(Clone)]
 pub struct Exchange {
     peer: Peer,
-    line: Rc<str>,
+    head: Arc<Head>,
     cx: Rc<Context>,
 }
 
 impl Exchange {
-    /// `line` is method and target, as in `GET /path`.
-    pub(super) fn new(peer: Peer, line: Rc<str>, cx: Rc<Context>) -> Exchange {
-        Exchange { peer, line, cx }
+    pub(super) fn new(peer: Peer, head: Arc<Head>, cx: Rc<Context>) -> Exchange {
+        Exchange { peer, head, cx }
     }
 
     /// Who sent the request.
@@ -76,10 +75,15 @@ impl Exchange {
         &self.peer
     }
 
-    /// Path and query as the client sent them, byte for byte; of a target in absolute form what comes
-    /// after the authority.
+    /// The request target as the client sent it: path and query, or a URL if the client took this server
+    /// for a proxy.
+    ///
+    /// The URL of a [`Request`] is what the engine makes of it, which differs in two ways: dot
+    /// segments are resolved (`/a/../b` and `/a/%2e%2e/b` become `/b`), and `'` in a query becomes `%27`.
+    /// If a handler decides by the path what a client may have, it should use the same form for the
+    /// decision and for what it does: this one, or the URL's.
     pub fn target(&self) -> &str {
-        self.line.split_once(' ').map_or("", |(_method, target)| target)
+        self.head.target()
     }
 
     /// Whether shutdown has begun: a long answer should come to an end.

@@ -12,15 +12,39 @@
 //! | `engine.rs` | the engine decodes the head, and encodes the answer |
 //! | `handling.rs` | the handler answers |
 //! | `upload.rs`, `body.rs` | a body on its way in, while somebody reads it |
-//! | `answer.rs`, `sending.rs` | a response made fit to be sent, and sent |
+//! | `answer.rs` | a response is checked and made fit to be sent |
+//! | `sending.rs`, `encoded_head.rs` | it is sent through the engine's encoder, whose mistakes are put right |
 //! | `upgrade.rs` | the stream handed to a handler |
 //!
-//! What http-types cannot carry is refused with 400: header values that are not ASCII.
-//! Trailers are checked and dropped.
+//! What http-types cannot carry is refused with 400: header values that are not ASCII. So is a target with a
+//! byte that RFC 3986 does not allow in a URI, or a host that a URL parser would rewrite: a handler sees what
+//! a proxy in front has seen. Trailers are checked and dropped.
+//!
+//! # What a handler may say of an answer's framing
+//!
+//! The framing and the connection are the server's. What a handler says of them is used where it is true,
+//! dropped where it is harmless, and otherwise costs the answer: the client gets a 500, the log the reason.
+//!
+//! - `content-length` may be the length of the body. A body of unknown length is held to it. To HEAD and in a
+//!   304 it may stand without a body, as the length of what a GET would bring.
+//! - `connection: close` closes the connection after the answer.
+//! - `upgrade` may be in a 101, which must have it, and in a 426.
+//! - `transfer-encoding: chunked`, `keep-alive`, `proxy-connection`, `te`, `trailer`, every other `connection`
+//!   option and the fields that it names are dropped.
+//! - A `content-length` that is malformed or another than the body's is false, and so is every other transfer
+//!   coding, since the body is not sent in it.
+//!
+//! # An answer that is cut
+//!
+//! If an answer is cut off, by the deadline, a time limit or a body that fails, the client can tell by its
+//! framing. An HTTP/1.0 client knows no chunks, so an answer of unknown length ends with the connection there: if it is
+//! cut, the connection is reset ([`Stream::reset_on_close`]). An upgraded stream is the handler's:
+//! dropping it is a clean end; if its task panics or is cut off at the deadline, the connection is reset.
 
 mod answer;
 mod body;
 mod conversation;
+mod encoded_head;
 mod engine;
 mod guard;
 mod handler;

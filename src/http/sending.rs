@@ -4,55 +4,56 @@ use std::io;
 use std::task::Poll;
 
 use futures_lite::{AsyncRead, future};
-use http_types::Response;
+use http_types::Method;
 use log::error;
 
-use super::answer::{self, Checked, Corrections, RequestForm, Sending};
+use super::answer::Fit;
+use super::encoded_head;
 use super::engine::encode_head;
 use super::upload::{Upload, drive};
 use super::wire::Wire;
 use crate::net::Stream;
+use crate::web::End;
 use crate::words::LOG;
 
 /// Sends a response, flushing as it grows, and feeds the request's body to it meanwhile. Returns the size of
-/// its body.
+/// its body. `method`: of the request.
 pub(super) async fn send<S: Stream>(
     wire: &mut Wire<S>,
     upload: &mut Option<Upload>,
-    mut response: Response,
-    checked: &Checked,
-    form: RequestForm,
+    mut answer: Fit,
+    method: Method,
     keep_alive: bool,
 ) -> io::Result<usize> {
-    let status = response.status() as u16;
-    let mut corrections = Corrections::of(&response, form);
-    let sending = answer::prepare(&mut response, form, keep_alive, &wire.http().date);
-    corrections.announce(&mut response, checked);
+    let raw = answer.prepare(keep_alive, &wire.http().date);
+    let Fit { response, fields } = answer;
+    let (status, length) = (response.status(), response.len());
     let start = wire.output().len();
-    let mut encoder = encode_head(wire, response, form.method).await?;
-    wire.edit_output(|out| corrections.make(out, start));
-    let sent = match sending {
-        Sending::Nothing => 0,
-        Sending::Exactly(len) => {
-            let sent = send_body(wire, upload, &mut encoder).await?;
-            if sent < len {
-                let name = wire.connection().context().name();
-                error!(target: LOG, "{name}: an answer of {len} bytes ended after {sent}");
-                wire.flush().await?;
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            sent
-        }
-        Sending::Chunks => send_body(wire, upload, &mut encoder).await?,
-        Sending::UntilClose(mut body) => {
-            wire.ends_with_close(true);
-            let sent = send_body(wire, upload, &mut body).await?;
-            wire.flush().await?;
-            wire.ends_with_close(false);
-            sent
-        }
+    // Only its end tells the client that such an answer is whole.
+    let ends_by_close = fields.end() == End::Close;
+    if ends_by_close {
+        wire.reset_if_cut(true);
+    }
+    let mut encoder = encode_head(wire, response, method).await?;
+    wire.edit_output(|out| encoded_head::correct(out, start, status, length, &fields));
+    let sent = match raw {
+        _ if fields.end() == End::Head => 0,
+        Some(mut body) => send_body(wire, upload, &mut body).await?,
+        None => send_body(wire, upload, &mut encoder).await?,
     };
-    wire.complete_answer(status);
+    if let End::Length(length) = fields.end()
+        && (sent as u64) < length
+    {
+        let name = wire.connection().context().name();
+        error!(target: LOG, "{name}: an answer of {length} bytes ended after {sent}");
+        wire.flush().await?;
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    if ends_by_close {
+        wire.flush().await?;
+        wire.reset_if_cut(false);
+    }
+    wire.complete_answer(status as u16);
     Ok(sent)
 }
 

@@ -5,8 +5,10 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -17,7 +19,7 @@ use super::resting::{Past, Resting};
 use super::shared::Http;
 use crate::net::Stream;
 use crate::register::{State, Waiting};
-use crate::server::{Connection, UntilClose};
+use crate::server::Connection;
 
 /// How much of an answer is gathered before it is written.
 const WRITE_SIZE: usize = 32 * 1024;
@@ -58,13 +60,15 @@ impl Unsent {
 
 /// A connection that is busy.
 pub(super) struct Wire<S: Stream> {
-    stream: UntilClose<S>,
+    stream: S,
     connection: Connection,
     http: Rc<Http>,
     inbox: Vec<u8>,
     outbox: Vec<u8>,
     /// Answers in the outbox.
     unsent: Vec<Unsent>,
+    /// What the client had not received when the system was last asked, if it tells.
+    unreceived: Option<usize>,
     past: Past,
 }
 
@@ -72,20 +76,20 @@ impl<S: Stream> Wire<S> {
     /// Begins where a resting connection has received its first bytes.
     pub(super) fn new(resting: Resting<S>, inbox: Vec<u8>) -> Wire<S> {
         let Resting { stream, connection, http, past } = resting;
-        let stream = UntilClose::new(stream);
-        Wire { stream, connection, http, inbox, outbox: Vec::new(), unsent: Vec::new(), past }
+        let (outbox, unsent) = (Vec::new(), Vec::new());
+        Wire { stream, connection, http, inbox, outbox, unsent, unreceived: None, past }
     }
 
     /// Says that the connection is between requests, and lets its buffers go.
     pub(super) fn rest(self) -> Resting<S> {
         let Wire { stream, connection, http, past, .. } = self;
         connection.set_state(State::Idle, Some(http.limits.idle));
-        Resting { stream: stream.into_inner(), connection, http, past }
+        Resting { stream, connection, http, past }
     }
 
     /// The stream, and what was read of it and not used.
     pub(super) fn into_parts(self) -> (S, Connection, Vec<u8>) {
-        (self.stream.into_inner(), self.connection, self.inbox)
+        (self.stream, self.connection, self.inbox)
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -134,8 +138,7 @@ impl<S: Stream> Wire<S> {
 
     /// Reads once, and appends to the input. 0 is the end of the stream.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let (stream, inbox) = (self.stream.get_mut(), &mut self.inbox);
-        self.http.poll_receive(stream, &self.connection, inbox, cx)
+        self.http.poll_receive(&mut self.stream, &self.connection, &mut self.inbox, cx)
     }
 
     /// Reads once within the time limit of `waiting`.
@@ -184,8 +187,25 @@ impl<S: Stream> Wire<S> {
                 Waiting::Body => limits.body_time,
                 _ => limits.answer_time,
             });
+            if waiting == Waiting::Answer {
+                self.unreceived = self.stream.unreceived();
+            }
         }
         self.connection.poll_expired(cx)
+    }
+
+    /// Whether the client has taken none of an answer for too long. The system has room for more only when
+    /// a third of its buffer is empty: what the client took before that gives it time too.
+    fn is_stalled(&mut self) -> bool {
+        if self.connection.waits_for() != Some(Waiting::Answer) || !self.connection.expired() {
+            return false;
+        }
+        let before = mem::replace(&mut self.unreceived, self.stream.unreceived());
+        let has_taken = before.zip(self.unreceived).is_some_and(|(before, now)| now < before);
+        if has_taken {
+            self.connection.set_limit(self.http.limits.answer_time);
+        }
+        !has_taken
     }
 
     /// Part of a request head is here: from now on it has a time limit.
@@ -194,17 +214,14 @@ impl<S: Stream> Wire<S> {
         self.connection.set_state(State::Head, Some(self.http.limits.head_time));
     }
 
-    /// The whole head is here: the time limit is over, and handlers have none. Returns method and target,
-    /// as the report and the handler name the request.
-    pub(super) fn begin_request(&mut self, head: &Head) -> Rc<str> {
+    /// The whole head is here: the time limit is over, and handlers have none.
+    pub(super) fn begin_request(&mut self, head: &Arc<Head>) {
         self.consume(head.len);
         self.connection.wait_for(None);
         self.past.requests = self.past.requests.saturating_add(1);
         self.past.empty_lines = 0;
         self.connection.set_state(State::Active, None);
-        let line = Rc::<str>::from(head.request());
-        self.connection.set_request(line.clone());
-        line
+        self.connection.set_request(head.clone());
     }
 
     /// Whether the connection has not had all the requests yet that one may have.
@@ -247,9 +264,9 @@ impl<S: Stream> Wire<S> {
         self.http.poll_read(answer, &mut self.outbox, cx)
     }
 
-    /// Says that the end of what is being sent is the close: if it is cut, the client must see a reset.
-    pub(super) fn ends_with_close(&mut self, does: bool) {
-        self.stream.set_cut_resets(does);
+    /// Says whether the client must see a reset if what is being sent is cut.
+    pub(super) fn reset_if_cut(&mut self, must: bool) {
+        self.stream.reset_on_close(must);
     }
 
     /// Says that an answer is complete; it counts once all of it is written.
@@ -278,7 +295,7 @@ impl<S: Stream> Wire<S> {
     }
 
     fn poll_write(&mut self, from: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let outbox = std::mem::take(&mut self.outbox);
+        let outbox = mem::take(&mut self.outbox);
         let written = self.poll_in_time(cx, |stream, cx| stream.poll_write(cx, &outbox[from..]));
         self.outbox = outbox;
         match ready!(written)? {
@@ -297,11 +314,11 @@ impl<S: Stream> Wire<S> {
         write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let too_slow = || io::Error::new(io::ErrorKind::TimedOut, "the client takes no answer");
-        // Before the write: the kernel may accept a few more bytes even though the client has read nothing.
-        if self.connection.waits_for() == Some(Waiting::Answer) && self.connection.expired() {
+        // Before the write: the system may have room for a few more bytes though the client has taken none.
+        if self.is_stalled() {
             return Poll::Ready(Err(too_slow()));
         }
-        match write(Pin::new(self.stream.get_mut()), cx) {
+        match write(Pin::new(&mut self.stream), cx) {
             Poll::Ready(done) => {
                 self.connection.wait_for(None);
                 Poll::Ready(done)

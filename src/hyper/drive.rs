@@ -156,7 +156,7 @@ impl Talk {
         if state != connection.state() || (state != State::Head && now != *noted) {
             connection.set_state(state, limit);
             if let (State::Active, Some((method, uri))) = (state, &*self.latest.borrow()) {
-                connection.set_request(format!("{method} {}", uri.path()).into());
+                connection.set_request(Arc::new(format!("{method} {}", uri.path())));
             }
             *noted = now;
         }

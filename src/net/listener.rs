@@ -26,9 +26,25 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
     /// Says that nothing more will be written (shutdown(2)); reading goes on. It does not block.
     fn half_close(&self) -> io::Result<()>;
 
-    /// Has the coming close be a reset, so that the peer can tell that not all was sent (`SO_LINGER` of 0
-    /// in socket(7)). What it has not read yet may be lost with it. By default it does nothing.
-    fn reset_on_close(&self) {}
+    /// Sets whether closing the stream resets the connection: the peer then reads an error in place of an
+    /// end, and knows that what it has is not all. At first it does not.
+    ///
+    /// It is set before the first byte of what has no other sign of its end, and taken back behind the
+    /// last. So whatever ends the stream in between resets it, even the death of the process. What the
+    /// peer has not received by then is lost.
+    ///
+    /// On TCP it is `SO_LINGER` with a time of zero (socket(7)): one system call that does not block. A
+    /// Unix socket has no such sign: there it does nothing. A stream around another one passes it on.
+    fn reset_on_close(&self, resets: bool);
+
+    /// How many bytes that were written the peer has not received yet; `None` where nobody can tell.
+    ///
+    /// For a client that is slow, the system's buffer can stay too full for a write for minutes, though the client
+    /// takes some bytes in each second. This tells such a client from one that takes nothing. Linux tells
+    /// it of a socket (`SIOCOUTQ` in tcp(7)). A stream around another one passes it on.
+    fn unreceived(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// A source of connections. Dropping it closes it.

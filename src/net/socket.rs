@@ -121,8 +121,18 @@ impl Stream for SocketStream {
         either!(self, stream => stream.half_close())
     }
 
-    fn reset_on_close(&self) {
-        either!(self, stream => stream.reset_on_close());
+    fn reset_on_close(&self, resets: bool) {
+        match self {
+            SocketStream::Tcp(stream) => stream.reset_on_close(resets),
+            SocketStream::Unix(stream) => stream.reset_on_close(resets),
+        }
+    }
+
+    fn unreceived(&self) -> Option<usize> {
+        match self {
+            SocketStream::Tcp(stream) => stream.unreceived(),
+            SocketStream::Unix(stream) => stream.unreceived(),
+        }
     }
 }
 

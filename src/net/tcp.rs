@@ -12,6 +12,7 @@ use super::handshakes::{self, HalfOpen};
 use super::listener::{BACKLOG, CLOEXEC, Listener, Stream};
 use super::peer::Peer;
 use crate::error::Error;
+use crate::sys;
 
 /// A TCP stream as [`TcpListener`] accepts it: non-blocking, with `TCP_NODELAY`.
 pub type TcpStream = Async<std::net::TcpStream>;
@@ -25,9 +26,13 @@ impl Stream for TcpStream {
         self.get_ref().shutdown(std::net::Shutdown::Write)
     }
 
-    fn reset_on_close(&self) {
-        // A connection that is gone already cannot be reset, and need not be.
-        let _ = sockopt::set_socket_linger(self, Some(Duration::ZERO));
+    fn reset_on_close(&self, resets: bool) {
+        // It fails only on a socket that the peer has reset already.
+        let _ = sockopt::set_socket_linger(self, resets.then_some(Duration::ZERO));
+    }
+
+    fn unreceived(&self) -> Option<usize> {
+        sys::send_queue(self)
     }
 }
 

@@ -20,6 +20,7 @@ use smol::Async;
 use super::listener::{BACKLOG, CLOEXEC, Listener, Stream};
 use super::peer::Peer;
 use crate::error::Error;
+use crate::sys;
 use crate::words::LOG;
 
 /// How long the lock on a socket's directory is waited for, and how often it is tried. Another process
@@ -40,6 +41,12 @@ impl Stream for UnixStream {
 
     fn half_close(&self) -> io::Result<()> {
         self.get_ref().shutdown(std::net::Shutdown::Write)
+    }
+
+    fn reset_on_close(&self, _resets: bool) {}
+
+    fn unreceived(&self) -> Option<usize> {
+        sys::send_queue(self)
     }
 }
 

@@ -1,7 +1,8 @@
 //! One open connection in the books: what it is doing, since when, and for how long it may.
 
 use std::cell::Cell;
-use std::rc::Rc;
+use std::fmt::Display;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ pub(crate) struct Entry {
     /// Whether it did any work after the drain began.
     worked_in_drain: Cell<bool>,
     /// The request in flight, such as `GET /slow`.
-    request: Cell<Option<Rc<str>>>,
+    request: Cell<Option<Arc<dyn Display>>>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -152,13 +153,14 @@ impl Entry {
     }
 
     /// Notes the request in flight.
-    pub(crate) fn set_request(&self, line: Rc<str>) {
-        self.request.set(Some(line));
+    pub(crate) fn set_request(&self, request: Arc<dyn Display>) {
+        self.request.set(Some(request));
     }
 
     fn request(&self) -> String {
         let request = self.request.take();
-        let shown = request.as_deref().map(printable).unwrap_or_default();
+        let shown =
+            request.as_ref().map(|request| printable(&request.to_string())).unwrap_or_default();
         self.request.set(request);
         shown
     }

@@ -3,7 +3,9 @@
 //! The protocol tells the register what the connection is doing, and hears from it when the drain has
 //! begun or when a time limit has passed.
 
+use std::fmt::Display;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -94,9 +96,9 @@ impl Connection {
     }
 
     /// Notes the request in flight, such as `GET /slow`, as the report should name it if it becomes a
-    /// straggler. Characters that could confuse a terminal are escaped when it is shown.
-    pub fn set_request(&self, line: Rc<str>) {
-        self.entry.set_request(line);
+    /// straggler. It is formatted only when it is shown, with characters escaped that could confuse a terminal.
+    pub fn set_request(&self, request: Arc<dyn Display>) {
+        self.entry.set_request(request);
     }
 
     /// Notes what is waited for while a request is [active](State::Active), as the report should tell

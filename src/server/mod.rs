@@ -7,7 +7,6 @@ mod per_peer;
 mod protocol;
 mod task;
 mod tcp;
-mod until_close;
 
 use std::io;
 
@@ -20,13 +19,11 @@ use crate::words::LOG;
 use accept::Accepting;
 pub use connection::Connection;
 #[cfg(feature = "http")]
-pub(crate) use patience::linger;
+pub(crate) use patience::{deliver, linger};
 #[cfg(any(feature = "http", feature = "hyper"))]
 pub(crate) use patience::{first_byte_of_newcomer, poll_last_look};
 pub use protocol::Protocol;
 pub use tcp::Tcp;
-#[cfg(feature = "http")]
-pub(crate) use until_close::UntilClose;
 
 /// Descriptors that the default connection limit leaves to the rest of the process.
 const RESERVED: u64 = 32;

@@ -70,6 +70,13 @@ pub(crate) async fn first_byte_of_newcomer<T>(
     future::or(async { Some(first_byte.await) }, long_enough).await
 }
 
+/// Writes what the stream still holds back. Then all that was written is whole, and its end is a clean one.
+pub(crate) async fn deliver<S: Stream>(stream: &mut S) -> io::Result<()> {
+    poll_fn(|cx| Pin::new(&mut *stream).poll_flush(cx)).await?;
+    stream.reset_on_close(false);
+    Ok(())
+}
+
 /// Half-closes, then reads what still comes until the peer closes too, for a short time at most: a
 /// reset in reply to late bytes of the client must not overtake what was written last (RFC 9112, 9.6).
 pub(crate) async fn linger<S: Stream>(mut stream: S, connection: Connection) -> io::Result<()> {

@@ -11,9 +11,8 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 
 use super::connection::Connection;
-use super::patience::{linger, poll_last_look};
+use super::patience::{deliver, linger, poll_last_look};
 use super::protocol::Protocol;
-use super::until_close::UntilClose;
 use crate::net::Stream;
 use crate::register::State;
 
@@ -23,10 +22,13 @@ const READ_SIZE: usize = 8 * 1024;
 /// Bytes as they come, as a [`Protocol`]: the handler is the protocol.
 ///
 /// A handler is an `async fn(&mut S, &Connection) -> io::Result<()>`. It need not be `Send` and may
-/// hold an `Rc`. When it returns `Ok`, the connection is half-closed and given half a second, a
-/// tenth in the drain, for the client to take what was written. When it fails, panics or is cut off, the
-/// connection is reset, so that the client cannot take what it got for all there was. An error is logged at
-/// debug level; a panic costs this connection alone.
+/// hold an `Rc`. When it returns `Ok`, what it has written is flushed, the connection is half-closed and given
+/// half a second, a tenth in the drain, for the client to take what was written.
+///
+/// However else the handler ends, its bytes are not all that it had to say, and the client must not take
+/// them for all: the connection is reset ([`Stream::reset_on_close`]). That is so if it returns an error,
+/// which is logged at debug level, if it panics, which costs this connection alone, if it is cut off at
+/// the deadline, and if the process is killed. A Unix socket cannot be reset; there the client sees an end.
 ///
 /// When shutdown begins a handler has the grace period to come to an end: it watches
 /// [`Connection::shutdown`], or uses [`Connection::read`], which does.
@@ -52,14 +54,17 @@ where
     S: Stream,
     F: AsyncFn(&mut S, &Connection) -> io::Result<()> + 'static,
 {
-    async fn serve(self: Rc<Self>, stream: S, connection: Connection) -> io::Result<()> {
+    async fn serve(self: Rc<Self>, mut stream: S, connection: Connection) -> io::Result<()> {
         connection.set_state(State::Upgraded, None);
-        // Whatever ends the handler before it returns, the client must be able to tell.
-        let mut stream = UntilClose::new(stream);
-        stream.set_cut_resets(true);
-        (self.handler)(stream.get_mut(), &connection).await?;
+        // Whatever ends the handler before it returns, even the death of the process, the client can tell.
+        stream.reset_on_close(true);
+        (self.handler)(&mut stream, &connection).await?;
         // In a box: what only the end needs must not weigh on a connection that waits.
-        Box::pin(linger(stream.into_inner(), connection)).await
+        let end = async move {
+            deliver(&mut stream).await?;
+            linger(stream, connection).await
+        };
+        Box::pin(end).await
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -13,8 +12,9 @@ use super::step::{lock, wake};
 use crate::net::Stream;
 
 /// One end of an in-memory connection. Dropping it closes it: the other end reads the end of the
-/// stream and can write no more. Dropped with bytes unread it resets, as TCP does: the other end
-/// loses what it has not read yet.
+/// stream and can write no more. Dropped with bytes unread, or after
+/// [`reset_on_close`](Stream::reset_on_close), it resets, as TCP does: the other end loses what it has not
+/// read yet.
 ///
 /// Tests that step an executor use the methods that do not wait; it reads and writes asynchronously too.
 #[derive(Debug)]
@@ -22,7 +22,6 @@ pub struct MemoryStream {
     incoming: Arc<Mutex<Pipe>>,
     outgoing: Arc<Mutex<Pipe>>,
     number: u64,
-    resets: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -32,6 +31,8 @@ struct Pipe {
     ended: bool,
     reset: bool,
     unread: bool,
+    /// The end of its writer's stream is a reset.
+    resets: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -45,18 +46,14 @@ impl MemoryStream {
                 ended: false,
                 reset: false,
                 unread: false,
+                resets: false,
                 reader: None,
                 writer: None,
             }))
         };
         let (up, down) = (pipe(), pipe());
-        let end = |incoming: &Arc<_>, outgoing: &Arc<_>| MemoryStream {
-            incoming: Arc::clone(incoming),
-            outgoing: Arc::clone(outgoing),
-            number,
-            resets: AtomicBool::new(false),
-        };
-        (end(&down, &up), end(&up, &down))
+        let client = MemoryStream { incoming: down.clone(), outgoing: up.clone(), number };
+        (client, MemoryStream { incoming: up, outgoing: down, number })
     }
 
     /// The number of the client.
@@ -95,7 +92,7 @@ impl MemoryStream {
         lock(&self.incoming).ended
     }
 
-    /// Whether the other end was closed with bytes unread, and what it had sent last may be lost.
+    /// Whether the other end was closed with a reset, and what it had sent last is lost.
     pub fn is_reset(&self) -> bool {
         lock(&self.incoming).reset
     }
@@ -110,12 +107,12 @@ impl Drop for MemoryStream {
     fn drop(&mut self) {
         let mut incoming = lock(&self.incoming);
         incoming.unread = true;
-        let resets = !incoming.bytes.is_empty() || self.resets.load(Relaxed);
+        let is_unread = !incoming.bytes.is_empty();
         wake(&mut incoming.writer);
         drop(incoming);
         let mut outgoing = lock(&self.outgoing);
         outgoing.ended = true;
-        if resets {
+        if is_unread || outgoing.resets {
             outgoing.reset = true;
             outgoing.bytes.clear();
         }
@@ -190,7 +187,7 @@ impl Stream for MemoryStream {
         Ok(())
     }
 
-    fn reset_on_close(&self) {
-        self.resets.store(true, Relaxed);
+    fn reset_on_close(&self, resets: bool) {
+        lock(&self.outgoing).resets = resets;
     }
 }

@@ -1,12 +1,19 @@
-//! What both HTTP engines share: rules for what clients ask and for what handlers answer. Pure: nothing
-//! here knows a stream or a connection.
+//! What the HTTP engines share of the standards: pure functions over text, without a stream or a connection.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `token.rs` | which bytes make a token, and where the elements of a list are |
+//! | `host.rs` | which hosts are let in |
+//! | `target.rs` | which request targets are let in, and what they name |
+//! | `answer_fields.rs` | which fields frame an answer, and what a handler may say of them |
+//!
+//! A reason for a refusal is a short text for the client; the status that goes with it is 400.
 
 mod answer_fields;
 mod host;
 mod target;
-mod tokens;
+mod token;
 
-pub(crate) use answer_fields::{AnswerFields, Fate};
-pub(crate) use host::is_host;
-pub(crate) use target::is_target;
-pub(crate) use tokens::{is_token, tokens};
+pub(crate) use answer_fields::{AnswerFields, End, Form, Version};
+pub(crate) use target::Target;
+pub(crate) use token::{is_token, tokens};

@@ -34,6 +34,11 @@ impl Random {
         bytes
     }
 
+    /// Some of these bytes, in any order.
+    fn some_of(&mut self, bytes: &[u8], most: usize) -> Vec<u8> {
+        (0..self.below(most)).map(|_| bytes[self.below(bytes.len())]).collect()
+    }
+
     fn noise(&mut self, most: usize) -> Vec<u8> {
         (0..self.below(most)).map(|_| self.next() as u8).collect()
     }
@@ -46,6 +51,26 @@ const HEADS: &[&[u8]] = &[
     b"GET / HTTP/1.0\r\nConnection: keep-alive, close\r\nUpgrade: a\r\n\r\n",
 ];
 
+/// What hosts begin and end with.
+const HOSTS: &[&[u8]] = &[
+    b"",
+    b"",
+    b"",
+    b"test",
+    b"1.2.3",
+    b"0x",
+    b"xn--",
+    b"xn--nxasmq6b",
+    b"[",
+    b"[::",
+    b"]",
+    b":80",
+    b".",
+];
+
+/// What targets are made of.
+const DESTINATIONS: &[u8] = b"//..%2eE//aZ09-_~?&='[]{}|\\^\"<>`#@:!$()*+,; \t\x7f\xc5";
+
 const BODIES: &[&[u8]] = &[
     b"\x005\r\nhello\r\n0\r\n\r\nGET",
     b"\x00a;b=\"c\\\"\"\r\n0123456789\r\n0;d\r\nE: f\r\nG:h\r\n\r\n",
@@ -57,6 +82,22 @@ fn heads_however_mutated_keep_their_promises() {
     let mut random = Random(1);
     for _ in 0..3000 {
         properties::head(&random.mutated(HEADS));
+    }
+}
+
+#[test]
+fn targets_and_hosts_are_seen_as_they_were_sent_or_refused() {
+    let mut random = Random(5);
+    for _ in 0..3000 {
+        let mut destination = b"/".to_vec();
+        destination.extend(random.some_of(DESTINATIONS, 12));
+        destination.push(0);
+        let piece = random.below(HOSTS.len());
+        destination.extend(HOSTS[piece]);
+        let piece = random.below(HOSTS.len());
+        destination.extend(random.some_of(b"0123456789abcdefxXnN-._:[]%", 6));
+        destination.extend(HOSTS[piece]);
+        properties::destination(&destination);
     }
 }
 

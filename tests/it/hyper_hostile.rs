@@ -46,6 +46,8 @@ impl Stream for Flood {
     fn half_close(&self) -> io::Result<()> {
         Ok(())
     }
+
+    fn reset_on_close(&self, _resets: bool) {}
 }
 
 impl AsyncRead for Flood {

@@ -8,11 +8,15 @@ mod accept;
 mod admin;
 #[cfg(feature = "http")]
 mod answers;
+#[cfg(feature = "http")]
+mod buffered;
 mod clients;
 #[cfg(feature = "http")]
-mod cut;
+mod destination;
 #[cfg(feature = "http")]
 mod drain;
+#[cfg(feature = "http")]
+mod ends;
 mod floors;
 #[cfg(feature = "http")]
 mod fuzz_quick;

@@ -32,6 +32,57 @@ pub fn head(data: &[u8]) {
     assert_eq!((alone.len, alone.request()), (head.len, head.request()));
 }
 
+/// Targets and hosts, with a zero byte between them: a handler sees both as they were sent, or the request
+/// is refused.
+pub fn destination(data: &[u8]) {
+    let (target, host) = data.split_at(data.iter().position(|&byte| byte == 0).unwrap_or(0));
+    let host = host.get(1..).unwrap_or_default();
+    let is_line = |text: &[u8]| !text.iter().any(|byte| b"\r\n".contains(byte));
+    if !is_line(target) || !is_line(host) {
+        return; // another request altogether
+    }
+    let (listener, network) = memory();
+    let server = Server::new(listener, Http::new(tell_destination));
+    let rig = Rig::start(|supervisor| supervisor.service("web", server));
+    let client = network.connect().expect("the server listens");
+    client.send(&[b"GET ", target, b" HTTP/1.1\r\nHost: ", host, b"\r\n\r\n"].concat());
+    settle(&rig.executor);
+    let seen = answers(&client.received(), |_| false).expect("well-formed answers");
+    let [answer] = &seen[..] else { panic!("not one answer: {seen:?}") };
+    if answer.status == 200 {
+        let sent = [target, b"\n", trim(host)].concat();
+        assert_eq!(answer.text().as_bytes(), sent, "{:?}", data.escape_ascii().to_string());
+    } else {
+        assert!(matches!(answer.status, 400 | 414 | 431), "{answer:?}");
+    }
+}
+
+/// Without the white space around it.
+fn trim(value: &[u8]) -> &[u8] {
+    let is_space = |byte: &u8| b" \t".contains(byte);
+    let start = value.iter().position(|byte| !is_space(byte)).unwrap_or(value.len());
+    let end = value.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
+    &value[start..end]
+}
+
+/// Target and Host of a request, once it is clear that its URL says nothing else.
+async fn tell_destination(request: Request, exchange: Exchange) -> Result<Response> {
+    let (target, url) = (exchange.target(), request.url());
+    let host = request.header("host").map(|host| host.as_str()).unwrap_or_default();
+    let name = host.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map(|(name, _)| name);
+    let name = name.unwrap_or(host);
+    assert!(url.host_str().is_some_and(|host| host.eq_ignore_ascii_case(name)), "{host} {url}");
+    // An absolute target comes to the same path; and what the documentation says of URLs.
+    let path = target.strip_prefix('/').map(|_| target.replace('\'', "%27"));
+    let seen = &url.as_str()[url.origin().ascii_serialization().len()..].replace('\'', "%27");
+    let has_dots = |path: &str| {
+        let path = path.split('?').next().unwrap_or_default().to_lowercase().replace("%2e", ".");
+        path.split('/').any(|segment| segment == "." || segment == "..")
+    };
+    assert!(path.is_none_or(|path| has_dots(&path) || path == *seen), "{target} {url}");
+    Ok(format!("{target}\n{host}").into())
+}
+
 /// Bodies: in one piece or in many the same content comes out and the same end is found, and
 /// never more content than bytes, or than was allowed.
 pub fn framing(data: &[u8]) {

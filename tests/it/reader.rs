@@ -75,6 +75,8 @@ fn one(bytes: &[u8], to_head: bool) -> Result<(Answer, &[u8]), String> {
     let no_content = answer.status < 200 || answer.status == 204 || answer.status == 304;
     match (length, chunked) {
         (None, None) if to_head || no_content => answer.complete = true,
+        // RFC 9110, 8.6: the length of what a GET would bring.
+        (Some(_), None) if answer.status == 304 => answer.complete = true,
         (Some(_), _) | (_, Some(_)) if no_content => return Err("a length of no body".to_owned()),
         _ if to_head => answer.complete = true,
         (Some(Ok(length)), None) => {

@@ -93,7 +93,7 @@ fn a_handler_may_say_goodbye() {
     assert!(client.is_closed());
     assert!(!client.is_gone(), "what was said last must be read before the socket goes");
     rig.pass(Duration::from_millis(500));
-    assert!(client.is_gone());
+    assert!(client.is_gone() && !client.is_reset(), "it is whole");
     let report = rig.report();
     assert!(report.is_graceful());
     assert_eq!(report.services[0].counts.drained, 1);
@@ -118,7 +118,7 @@ fn a_handler_that_does_not_end_is_cut_off_and_named() {
     rig.pass(Duration::from_secs(10));
     let report = rig.report();
     assert!(dropped.get());
-    assert!(client.is_gone());
+    assert!(client.is_gone() && client.is_reset(), "what it said does not look whole");
     assert!(matches!(report.services[0].outcome, Outcome::CutOff));
     let straggler = report.stragglers[0].connection.as_ref().expect("it is a connection");
     assert_eq!(straggler.state, State::Upgraded);
@@ -138,7 +138,7 @@ fn a_panic_costs_one_connection() {
     unlucky.send(b"panic");
     lucky.send(b"calm");
     settle(&rig.executor);
-    assert!(unlucky.is_gone());
+    assert!(unlucky.is_gone() && unlucky.is_reset());
     assert_eq!(lucky.received(), b"calm");
     drop(lucky);
     rig.signal(Signal::Term);
@@ -148,10 +148,13 @@ fn a_panic_costs_one_connection() {
 }
 
 #[test]
-fn an_error_of_a_handler_closes_at_once() {
-    let (rig, network) =
-        serve(async |_: &mut MemoryStream, _: &Connection| Err(io::Error::other("no")));
-    assert!(connect(&rig, &network).is_gone());
+fn an_error_of_a_handler_resets_at_once() {
+    let (rig, network) = serve(async |stream: &mut MemoryStream, _: &Connection| {
+        stream.write_all(b"the first half").await?;
+        Err(io::Error::other("no"))
+    });
+    let client = connect(&rig, &network);
+    assert!(client.is_gone() && client.is_reset());
 }
 
 #[test]

@@ -41,6 +41,7 @@ async fn shout(request: Request, exchange: Exchange) -> Result<Response> {
                 if amount == 0 {
                     return;
                 }
+                assert_ne!(path, "/panics");
                 heard.make_ascii_uppercase();
                 stream.write_all(&heard[..amount]).await.unwrap();
             }
@@ -70,6 +71,21 @@ fn the_handler_gets_the_stream_beginning_with_the_early_bytes() {
 }
 
 #[test]
+fn the_server_says_that_it_upgrades_and_the_handler_to_what() {
+    for (protocol, status) in [(Some("shouting"), 101), (None, 500)] {
+        let web = Web::serve(move |_: Request| async move {
+            let mut response = Response::new(StatusCode::SwitchingProtocols);
+            protocol.iter().for_each(|protocol| response.append_header("upgrade", *protocol));
+            let _upgraded = response.recv_upgrade().await;
+            Result::Ok(response)
+        });
+        let answer = web.ask(get("/", UPGRADE)).one();
+        assert_eq!((answer.status, answer.header("upgrade")), (status, protocol));
+        assert!(status == 500 || answer.header("connection") == Some("upgrade"));
+    }
+}
+
+#[test]
 fn an_upgraded_connection_has_no_time_limit() {
     let web = Web::serve(shout);
     let client = web.connect();
@@ -86,13 +102,24 @@ fn an_upgraded_connection_ends_when_its_holder_lets_it_go() {
     let client = web.connect();
     client.send(get("/dropped", UPGRADE));
     assert_eq!(client.sees().statuses(), [101]);
-    assert!(client.is_gone());
+    assert!(client.is_gone() && !client.stream.is_reset());
+}
+
+#[test]
+fn an_upgraded_connection_whose_holder_panics_is_reset() {
+    let web = Web::serve(shout);
+    let client = web.connect();
+    client.send(get("/panics", UPGRADE));
+    assert_eq!(client.sees().statuses(), [101]);
+    client.send("panic");
+    assert!(client.is_gone() && client.stream.is_reset());
 }
 
 #[test]
 fn closing_an_upgraded_stream_half_closes_the_connection() {
     let web = Web::serve(async |_: Request, exchange: Exchange| {
         let mut response = Response::new(StatusCode::SwitchingProtocols);
+        response.insert_header("upgrade", "shouting");
         let upgraded = response.recv_upgrade().await;
         exchange.spawn(async move {
             let mut stream = upgraded.await.expect("upgraded");
@@ -121,7 +148,7 @@ fn an_upgraded_connection_is_told_of_the_drain_and_awaited() {
     client.stream.received();
     web.rig.signal(Signal::Term);
     assert_eq!(client.stream.received(), b"BYE");
-    assert!(client.is_gone());
+    assert!(client.is_gone() && !client.stream.is_reset());
     let report = web.rig.report();
     assert!(report.is_graceful());
     let counts = &report.service("web").unwrap().counts;
@@ -144,7 +171,7 @@ fn an_upgraded_connection_is_named_and_cut_off_at_the_deadline() {
     assert_eq!((report.stragglers.len(), connection.state), (1, State::Upgraded));
     assert_eq!(report.service("web").unwrap().counts.cut_off, 1);
     assert_eq!(report.exit_status(), 124);
-    assert!(stream.is_gone());
+    assert!(stream.is_gone() && stream.is_reset(), "it does not look whole");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::cell::Ref;
 use adieu::{Outcome, Report};
 
 use crate::net::{End, look};
-use crate::plan::{ServicePlan, Then};
+use crate::plan::{ClientPlan, ServicePlan, Then};
 use crate::watch::until;
 use crate::world::{Seen, World};
 
@@ -31,9 +31,9 @@ pub fn judge(world: &World, report: &Report, number: usize) -> Result<(), String
         let clients = world.plan.clients.iter().zip(&world.seen);
         clients.filter(|(plan, _)| plan.service == number).map(|(_, seen)| seen.borrow())
     };
-    // A reset may have cost the client answers that the server has written.
+    // A reset may have cost the client answers that the server has written, and so may leaving early.
     let lost: usize = clients()
-        .filter(|seen| seen.reset)
+        .filter(|seen| seen.reset || seen.perhaps_whole)
         .map(|seen| seen.requests.iter().filter(|asked| asked.first.is_some()).count())
         .sum();
     let about = |what: &str, reported: u64, seen: usize| match reported.checked_sub(seen as u64) {
@@ -49,13 +49,13 @@ pub fn judge(world: &World, report: &Report, number: usize) -> Result<(), String
     }
     equal("timed", counts.latency.count(), counts.requests as usize)?;
     let is_http = matches!(world.plan.services[number], ServicePlan::Http { .. });
-    // What goes over a connection after that is not counted, whether or not the client has heard of it.
-    let upgrades = (world.plan.clients.iter().zip(&world.seen)).any(|(plan, seen)| {
-        plan.service == number
-            && plan.requests.iter().zip(&seen.borrow().requests).any(|(request, asked)| {
-                asked.handled.is_some() && matches!(request.handling.then, Then::Upgrade { .. })
-            })
-    });
+    // Whether or not the client has seen the 101: a reset may have cost it that.
+    let upgrades = world
+        .plan
+        .clients
+        .iter()
+        .zip(&world.seen)
+        .any(|(plan, seen)| plan.service == number && was_upgraded(plan, &seen.borrow()));
     if is_http && !upgrades {
         let sum = |one: fn(&End) -> u64| ends.iter().map(|end| one(end)).sum::<u64>() as usize;
         equal("bytes received", counts.received, sum(|end| end.read))?;
@@ -84,6 +84,13 @@ pub fn judge(world: &World, report: &Report, number: usize) -> Result<(), String
         return Err(format!("{idle} had nothing to do, and the report says {counts:?}"));
     }
     judge_outcome(world, report, number)
+}
+
+/// Whether a handler has made the connection its own.
+fn was_upgraded(plan: &ClientPlan, seen: &Seen) -> bool {
+    plan.requests.iter().zip(&seen.requests).any(|(plan, asked)| {
+        matches!(plan.handling.then, Then::Upgrade { .. }) && asked.handled.is_some()
+    })
 }
 
 /// Whether a service of another kind ended as it should have.

@@ -18,8 +18,9 @@ pub fn content(id: &str, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Takes one whole answer from the front of `bytes`; `None` if it has not all arrived yet.
-pub fn take(bytes: &mut Vec<u8>) -> Result<Option<Answer>, String> {
+/// Takes one whole answer from the front of `bytes`; `None` if it has not all arrived yet. `ended`: nothing
+/// comes behind them, and the connection was not reset.
+pub fn take(bytes: &mut Vec<u8>, ended: bool) -> Result<Option<Answer>, String> {
     let Some(end) = find(bytes, b"\r\n\r\n") else {
         return Ok(None);
     };
@@ -48,6 +49,11 @@ pub fn take(bytes: &mut Vec<u8>) -> Result<Option<Answer>, String> {
         }
         (Some(_), false) => None,
         (None, true) => take_chunks(rest, &mut answer.body)?,
+        // To HTTP/1.0: the end of the connection is the end of the answer.
+        (None, false) if answer.close => ended.then(|| {
+            answer.body = rest.to_vec();
+            rest.len()
+        }),
         _ => return Err(format!("framed twice or not at all: {head}")),
     };
     Ok(len.map(|len| {

@@ -27,7 +27,8 @@ pub fn id(client: usize, request: usize) -> String {
 fn encode(client: usize, number: usize, request: &RequestPlan) -> (usize, Vec<u8>) {
     let id = id(client, number);
     let method = if matches!(request.body, BodyPlan::None) { "GET" } else { "POST" };
-    let mut bytes = format!("{method} /{id} HTTP/1.1\r\nHost: sim\r\n");
+    let version = if request.is_old { "1.0" } else { "1.1" };
+    let mut bytes = format!("{method} /{id} HTTP/{version}\r\nHost: sim\r\n");
     bytes += &format!("X-Padding: {}\r\n", ".".repeat(request.padding));
     match request.body {
         BodyPlan::None => {}
@@ -37,7 +38,7 @@ fn encode(client: usize, number: usize, request: &RequestPlan) -> (usize, Vec<u8
     if request.expects_continue {
         bytes += "Expect: 100-continue\r\n";
     }
-    if request.asks_close {
+    if request.asks_close && !request.is_old {
         bytes += "Connection: close\r\n";
     } else if matches!(request.handling.then, Then::Upgrade { .. }) {
         bytes += "Connection: upgrade\r\nUpgrade: echo\r\n";
@@ -212,8 +213,11 @@ impl Client {
             let read =
                 poll_fn(|cx| Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut buffer));
             match read.await {
-                Ok(0) => break,
-                Ok(amount) => self.take_in(&buffer[..amount], &answered),
+                Ok(0) => {
+                    self.take_in(&[], true, &answered);
+                    break;
+                }
+                Ok(amount) => self.take_in(&buffer[..amount], false, &answered),
                 Err(_) => {
                     self.world.seen[self.number].borrow_mut().reset = true;
                     break;
@@ -227,12 +231,13 @@ impl Client {
         self.world.seen[self.number].borrow_mut().ended = Some(stamp);
     }
 
-    fn take_in(&self, bytes: &[u8], answered: &Sender<()>) {
+    /// `ended`: the server has closed, and not reset, the connection.
+    fn take_in(&self, bytes: &[u8], ended: bool, answered: &Sender<()>) {
         let mut inbox = self.inbox.borrow_mut();
         inbox.extend(bytes);
         let mut seen = self.world.seen[self.number].borrow_mut();
         while !self.upgraded.get() {
-            match answers::take(&mut inbox) {
+            match answers::take(&mut inbox, ended) {
                 Ok(Some(answer)) if answer.status == 100 => {
                     seen.continues += 1;
                     let plans = &self.world.plan.clients[self.number].requests;
@@ -270,9 +275,11 @@ impl Client {
     /// Takes what is there still, and goes.
     fn leave(self) {
         let rest = self.stream.borrow().received();
-        self.take_in(&rest, &async_channel::unbounded().0);
+        self.take_in(&rest, false, &async_channel::unbounded().0);
         let mut seen = self.world.seen[self.number].borrow_mut();
-        seen.partial = !self.inbox.borrow().is_empty();
+        let inbox = self.inbox.borrow();
+        seen.partial = !inbox.is_empty();
+        seen.perhaps_whole = answers::take(&mut inbox.clone(), true).is_ok_and(|one| one.is_some());
         if seen.ended.is_none() {
             seen.vanished = true;
             self.world.tell(format_args!("client {}: vanishes", self.number));

@@ -8,7 +8,7 @@ use adieu::{Cause, Peer, Report, Signal};
 use crate::accounts;
 use crate::answers::{Answer, content};
 use crate::client::{id, is_raw};
-use crate::net::look;
+use crate::net::{End, look};
 use crate::plan::{BodyPlan, ClientPlan, Event, RequestPlan, ServicePlan, Talk, Then};
 use crate::talk;
 use crate::watch::{Watch, all_have_finished, until};
@@ -125,9 +125,10 @@ impl Case<'_> {
         }
         talk::judge_echo(self.seen)?;
         if is_named(self.report, self.plan.service, peer) {
-            let dropped = look(&end).dropped_at;
+            let end = look(&end);
             let until = until(self.world, self.world.plan.stages[self.plan.service]);
-            return match dropped == until || dropped == self.watch.finished {
+            return match end.dropped_at == until || end.dropped_at == self.watch.finished {
+                true if self.looks_whole(&end) => Err("it is cut, and looks whole".to_owned()),
                 true => Ok(()),
                 false => Err("it is named, and its time was not over".to_owned()),
             };
@@ -139,13 +140,13 @@ impl Case<'_> {
             let end = look(&end);
             let lingered = end.half_closed_at.zip(end.dropped_at);
             let lingered = lingered.is_some_and(|(from, to)| to >= from + LINGER);
-            let failed = matches!(self.plan.talk, Talk::Fail | Talk::Panic);
-            let failed =
-                failed && is_raw(self.world, self.number) && !self.seen.raw_sent.is_empty();
-            return match lingered || failed || self.is_polite_upgrade() {
+            return match lingered || self.has_failed() || self.is_polite_upgrade() {
                 true => Ok(()),
                 false => Err("reset".to_owned()),
             };
+        }
+        if self.has_failed() && self.seen.raw_arrived > 0 {
+            return Err("its handler has failed, and it looks whole".to_owned());
         }
         if self.seen.partial {
             return Err("its last answer is cut, and it is not named".to_owned());
@@ -158,6 +159,20 @@ impl Case<'_> {
             return talk::judge_end(self.plan, self.seen, self.ended_draining.get());
         }
         self.judge_end()
+    }
+
+    /// Whether the client takes what the handler itself has written for all that it had to say: it was
+    /// cut off, and saw a clean end.
+    fn looks_whole(&self, end: &End) -> bool {
+        let upgraded = self.seen.answers.last().is_some_and(|(answer, _)| answer.status == 101);
+        let is_handlers = upgraded || is_raw(self.world, self.number);
+        is_handlers && !end.half_closed && !self.seen.vanished && !self.seen.reset
+    }
+
+    /// Its raw handler has returned an error or panicked.
+    fn has_failed(&self) -> bool {
+        let fails = matches!(self.plan.talk, Talk::Fail | Talk::Panic);
+        fails && is_raw(self.world, self.number) && !self.seen.raw_sent.is_empty()
     }
 
     fn judge_answer(&self, number: usize, answer: &Answer, at: Stamp) -> Result<(), String> {

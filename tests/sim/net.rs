@@ -155,4 +155,8 @@ impl Stream for UnkindStream {
         look(&self.end).half_closed = true;
         self.inner.half_close()
     }
+
+    fn reset_on_close(&self, resets: bool) {
+        self.inner.reset_on_close(resets);
+    }
 }

@@ -74,6 +74,8 @@ pub struct RequestPlan {
     pub padding: usize,
     pub expects_continue: bool,
     pub asks_close: bool,
+    /// HTTP/1.0, which asks for the close by its version.
+    pub is_old: bool,
     /// Where the bytes are split, as fractions of the whole, and how long the client rests before each part.
     pub parts: Vec<(Duration, f64)>,
     /// The last part is never sent.
@@ -317,11 +319,14 @@ fn request(rng: &mut Rng) -> RequestPlan {
     let mut parts =
         several(rng, 4, |rng| (if trickles { moment(rng) } else { rest(rng) }, rng.f64()));
     parts.sort_by(|(_, one), (_, other)| one.total_cmp(other));
+    let may_close = !matches!(then, Then::Upgrade { .. });
+    let is_old = one_in(rng, 8) && may_close && !matches!(body, BodyPlan::Chunked(..));
     RequestPlan {
-        expects_continue: !matches!(body, BodyPlan::None) && one_in(rng, 6),
+        expects_continue: !matches!(body, BodyPlan::None) && !is_old && one_in(rng, 6),
         body,
         padding: rng.usize(..200),
-        asks_close: one_in(rng, 12) && !matches!(then, Then::Upgrade { .. }),
+        asks_close: is_old || one_in(rng, 12) && may_close,
+        is_old,
         stops: one_in(rng, 12),
         parts,
         handling: Handling { reads_body: !one_in(rng, 5), takes: rest(rng), then },

@@ -146,6 +146,7 @@ async fn handle(world: Rc<World>, mut request: Request, exchange: Exchange) -> R
         Then::Never => pending().await,
         Then::Upgrade { polite } => {
             response.set_status(StatusCode::SwitchingProtocols);
+            response.insert_header("upgrade", "echo");
             let upgraded = response.recv_upgrade().await;
             let (cx, polite) = (exchange.clone(), *polite);
             let held = (world.served[service].busy.clone(), world.alive.clone());

@@ -32,6 +32,8 @@ pub struct Seen {
     pub continues: usize,
     /// Part of an answer came, and not the rest.
     pub partial: bool,
+    /// That part may be all but the end of the connection, for which the client has not waited.
+    pub perhaps_whole: bool,
     pub raw_sent: Vec<u8>,
     pub raw_received: Vec<u8>,
     /// How many raw bytes had been sent before the drain began.

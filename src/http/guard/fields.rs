@@ -10,9 +10,11 @@ use http_types::{Method, StatusCode};
 
 use super::head::{Framing, Head};
 use super::refusal::{Refusal, bad, refuse};
-use super::target::Target;
 use crate::http::limits::Limits;
-use crate::web::{is_token, tokens};
+use crate::web::{Target, is_token, tokens};
+
+/// The host of an HTTP/1.0 request that names none: the engine needs one to make a URL.
+const NO_HOST: &str = "localhost";
 
 /// What the header lines say, while they are read.
 pub(super) struct Fields<'a> {
@@ -110,10 +112,17 @@ impl<'a> Fields<'a> {
                 "CONNECT and TRACE are not allowed here",
             ));
         }
-        let Target { host, path, asterisk } =
-            Target::of(&self.method, self.target, self.host, self.http_1_0)?;
+        if self.host.is_none() && !self.http_1_0 {
+            return Err(bad("no Host header"));
+        }
+        let is_options = self.method == Method::Options;
+        let target = Target::read(self.target, self.host, is_options).map_err(bad)?;
+        let (path, has_host) = (&*target.path, target.host.is_some());
+        let host = target.host.unwrap_or(NO_HOST);
         let mut canonical = Vec::with_capacity(self.others.len() + path.len() + host.len() + 48);
-        write_line(&mut canonical, &[self.method.as_ref(), " ", &path, " HTTP/1.1"]);
+        let method = self.method.as_ref();
+        let path_at = method.len() + 1..method.len() + 1 + path.len();
+        write_line(&mut canonical, &[method, " ", path, " HTTP/1.1"]);
         write_line(&mut canonical, &["host: ", host]);
         canonical.extend_from_slice(&self.others);
         canonical.extend_from_slice(b"\r\n");
@@ -124,16 +133,18 @@ impl<'a> Fields<'a> {
         // With a body it is ignored, which RFC 9110, 7.8 allows: the switch would come in its midst.
         let upgrade = self.upgrade && self.upgrade_option && !self.http_1_0 && framing.is_empty();
         let expects_continue = self.expects_continue && !framing.is_empty();
-        let (method, http_1_0) = (self.method, self.http_1_0);
         Ok(Head {
             len,
-            method,
-            http_1_0,
+            method: self.method,
+            http_1_0: self.http_1_0,
             keep_alive,
             framing,
             expects_continue,
             upgrade,
-            asterisk,
+            asterisk: target.asterisk,
+            has_host,
+            sent: (path != self.target).then(|| self.target.into()),
+            path_at,
             canonical,
         })
     }

@@ -1,5 +1,8 @@
 //! A request head that passed the guard.
 
+use std::fmt;
+use std::ops::Range;
+
 use http_types::Method;
 
 /// How the end of a request body is found.
@@ -38,15 +41,36 @@ pub struct Head {
     pub upgrade: bool,
     /// `OPTIONS *`: about the server, not about a resource.
     pub asterisk: bool,
+    /// Whether the client names a host. Otherwise the one in the canonical head is made up.
+    pub(in crate::http) has_host: bool,
+    /// The target as it was sent, if it was not just the path.
+    pub(super) sent: Option<Box<str>>,
+    /// Where the path is in the canonical head, query included; the method stands before it.
+    pub(super) path_at: Range<usize>,
     /// The head as the engine takes it.
     pub(in crate::http) canonical: Vec<u8>,
 }
 
 impl Head {
-    /// Method and target, as in `GET /path`.
+    /// Method and path, as in `GET /path`.
     pub fn request(&self) -> &str {
-        let line = self.canonical.split(|&byte| byte == b'\r').next().unwrap_or_default();
-        let line = line.strip_suffix(b" HTTP/1.1").unwrap_or(line);
-        std::str::from_utf8(line).unwrap_or_default()
+        self.text(0..self.path_at.end)
+    }
+
+    /// The target as the client sent it.
+    pub fn target(&self) -> &str {
+        self.sent.as_deref().unwrap_or_else(|| self.text(self.path_at.clone()))
+    }
+
+    fn text(&self, range: Range<usize>) -> &str {
+        // Heads are ASCII.
+        std::str::from_utf8(&self.canonical[range]).unwrap_or_default()
+    }
+}
+
+/// As the report names the request.
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.request())
     }
 }

@@ -1,14 +1,13 @@
 //! The guard at the door: request heads after RFC 9112 and RFC 9110, strictly, and the framing of bodies.
 //!
 //! Pure: bytes become a [`Head`] or a [`Refusal`]. httparse splits the head, this file refuses what RFC 9112
-//! lets a server refuse of its lines, `fields.rs` reads what they say, `target.rs` where they go, and
-//! `framing.rs` finds the end of a body.
+//! lets a server refuse of its lines, `fields.rs` reads what they say, and `framing.rs` finds the end of a
+//! body.
 
 mod fields;
 mod framing;
 mod head;
 mod refusal;
-mod target;
 
 use std::mem::MaybeUninit;
 
