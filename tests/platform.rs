@@ -3,22 +3,14 @@
 
 mod child;
 
-use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use child::bound::{self, connect};
+use child::tools::permitted;
 use child::{GET, Server, adieu, answer, ask, example};
 
 const LISTEN: [&str; 2] = ["--listen", "web=127.0.0.1:0"];
-
-/// Whether the command runs and succeeds here; if not, says what is skipped.
-fn permitted(command: &mut Command, what: &str) -> bool {
-    let well = command.output().is_ok_and(|output| output.status.success());
-    if !well {
-        println!("skipped: {what} is not there, or not permitted");
-    }
-    well
-}
 
 #[test]
 fn sigquit_does_not_wait_and_names_whom_it_has_cut_off() {
@@ -106,7 +98,7 @@ fn a_lame_duck_still_accepts_and_its_answers_say_close() {
     server.wait_for("shutting down");
     let (code, said, _) = server.end();
     assert_eq!(code, Some(0), "{said}");
-    assert!(TcpStream::connect(address).is_err());
+    assert!(connect(address).is_err());
 }
 
 /// Process 1 of a container: the system ignores a signal that it has no handler for.
@@ -139,9 +131,8 @@ fn as_process_1_of_a_namespace_it_hears_signals_and_ends() {
                 server.wait_for("shutting down");
             }
             let name = format!("-{signal}");
-            assert!(
-                Command::new("kill").args([&name, process_1.trim()]).status().unwrap().success()
-            );
+            let kill = bound::output(Command::new("kill").args([&name, process_1.trim()]));
+            assert!(kill.unwrap().status.success());
         }
         let (ended, said, _) = server.end();
         assert_eq!(ended, Some(code), "{arguments:?} {signals:?}: {said}");
@@ -165,7 +156,7 @@ fn stragglers_are_named_while_it_drains_a_handful_at_most() {
 
 #[test]
 fn the_help_tells_of_flags_and_signals() {
-    let help = adieu().arg("--help").output().unwrap();
+    let help = bound::output(adieu().arg("--help")).unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     for words in ["--lame-duck", "SIGQUIT", "SIGHUP", "128+n"] {
         assert!(help.contains(words), "{help}");
@@ -204,7 +195,7 @@ fn with_a_lame_duck_period_a_load_balancer_never_meets_a_closed_port() {
 #[test]
 fn the_deployment_files_pass_the_verifiers_that_are_installed() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/check.sh");
-    let output = Command::new("sh").arg(script).output().unwrap();
+    let output = bound::output(Command::new("sh").arg(script)).unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     println!("{said}");
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
@@ -245,7 +236,7 @@ mod systemd {
             let path = std::env::temp_dir().join(format!("adieu-{name}-{}", std::process::id()));
             let _ = std::fs::remove_file(&path);
             let socket = UnixDatagram::bind(&path).unwrap();
-            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            socket.set_read_timeout(Some(bound::PATIENCE)).unwrap();
             Manager { socket, path }
         }
 
@@ -256,12 +247,12 @@ mod systemd {
         }
 
         fn hears_of(&self, words: &str) -> String {
-            loop {
-                let message = self.hears();
-                if message.contains(words) {
-                    return message;
-                }
-            }
+            let mut message = String::new();
+            bound::until(words, || {
+                message = self.hears();
+                message.contains(words)
+            });
+            message
         }
     }
 

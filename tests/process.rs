@@ -7,15 +7,17 @@
 mod child;
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::pipe::PipeFlags;
 
+use child::bound::{self, Process, connect, until};
+use child::tools::{permitted, skipped};
 use child::{GET, Server, adieu, answer, ask, example};
 
 #[test]
@@ -38,9 +40,7 @@ fn a_request_in_flight_gets_its_whole_answer_with_connection_close() {
     server.wait_for("shutting down");
     // The line is said in the turn in which the listener closes, so it may still accept or reset.
     let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
-    while !TcpStream::connect(address).is_err_and(refused) {
-        std::thread::yield_now();
-    }
+    until("the port is closed", || connect(address).is_err_and(refused));
     let answer = answer(&mut client);
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.contains("connection: close\r\n"), "{answer}");
@@ -54,7 +54,7 @@ fn while_it_drains_it_says_what_it_waits_for_and_how_long_it_still_will() {
     let (mut server, address) = Server::start(&["--delay", "30s", "--grace", "3s"]);
     let _one = ask(address, GET);
     let _two = ask(address, GET);
-    while TcpStream::connect(address).is_ok() && server_connections(&server) < 2 {}
+    until("both are accepted", || server_connections(&server) >= 2);
     server.signal(libc::SIGTERM);
     let line = server.wait_for("in flight");
     assert!(line.ends_with("web: 2 in flight, 2 s left"), "{line}");
@@ -152,15 +152,13 @@ fn muted() -> (Server, OwnedFd) {
     // "web listening on ..." still fits, "shutting down servers ..." does not.
     writer.write_all(&[b'.'; 4096 - 64]).unwrap();
     let listen = ["--listen", "web=127.0.0.1:0", "--grace", "1s"];
-    let child = adieu().args(listen).stderr(writer).spawn().unwrap();
-    let stderr = BufReader::new(Box::new(std::io::empty()) as Box<dyn Read>);
-    let mut server = Server { child, stderr, said: String::new() };
+    let child = Process::spawn_muted(adieu().args(listen).stderr(writer)).unwrap();
+    let mut server = Server { child };
     // It listens once its line is in the pipe; nothing is read from it, or there would be room.
-    let full = || rustix::io::ioctl_fionread(&reader).unwrap() > 4096 - 64;
-    while !full() {
-        assert!(server.child.try_wait().unwrap().is_none(), "it has ended");
-        std::thread::yield_now();
-    }
+    until("it listens", || {
+        assert!(!server.child.has_ended(), "it has ended");
+        rustix::io::ioctl_fionread(&reader).unwrap() > 4096 - 64
+    });
     (server, reader)
 }
 
@@ -245,13 +243,13 @@ fn bad_usage_is_one_line_and_exit_2() {
 
 #[test]
 fn help_and_version_are_printed_and_exit_0() {
-    let help = adieu().arg("--help").output().unwrap();
+    let help = bound::output(adieu().arg("--help")).unwrap();
     assert!(help.status.success());
     let help = String::from_utf8(help.stdout).unwrap();
     for flag in ["--listen", "--grace", "--lame-duck", "--delay", "--version"] {
         assert!(help.contains(flag), "{help}");
     }
-    let version = adieu().arg("--version").output().unwrap();
+    let version = bound::output(adieu().arg("--version")).unwrap();
     assert_eq!(version.stdout, format!("adieu {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
 }
 
@@ -264,7 +262,7 @@ fn it_serves_with_at_most_two_threads() {
     }
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id()));
     let Ok(status) = status else {
-        return println!("skipped: there is no /proc here");
+        return skipped("there is no /proc here");
     };
     let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap();
     assert!(threads.trim().parse::<u32>().unwrap() <= 2, "{threads}");
@@ -292,7 +290,7 @@ fn out_of_descriptors_it_lives_and_serves_again_and_hears_signals() {
     command.args(["-c", run, env!("CARGO_BIN_EXE_adieu")]).env_remove("RUST_LOG");
     let mut server = Server::spawn(&mut command);
     let address = server.listening();
-    let crowd: Vec<_> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let crowd: Vec<_> = (0..100).map(|_| connect(address).unwrap()).collect();
     let mut patient = ask(address, b"GET / HTTP/1.0\r\n\r\n");
     drop(crowd);
     assert!(answer(&mut patient).ends_with("Hello from web"));
@@ -329,13 +327,13 @@ fn by_default_it_serves_server1_and_server2_on_8080_and_8081_over_ipv4_and_ipv6(
     "#;
     let mut namespace = Command::new("unshare");
     namespace.args(["--net", "--map-root-user"]);
-    let probe = namespace.args(["sh", "-c", "ip link set lo up && curl --version"]).output();
-    if !probe.is_ok_and(|probe| probe.status.success()) {
-        return println!("skipped: unshare(1), ip(8) and curl(1) are needed for this test");
+    let probe = namespace.args(["sh", "-c", "ip link set lo up && curl --version"]);
+    if !permitted(probe, "unshare --net, ip or curl") {
+        return;
     }
     let mut namespace = Command::new("unshare");
     namespace.args(["--net", "--map-root-user", "sh", "-c", script, env!("CARGO_BIN_EXE_adieu")]);
-    let output = namespace.env_remove("RUST_LOG").stdin(Stdio::null()).output().unwrap();
+    let output = bound::output(namespace.env_remove("RUST_LOG")).unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let (one, two) = ("Hello from server1\n", "Hello from server2\n");
     assert_eq!(said, [one, one, one, two, two, one, "exit 0\n"].concat());

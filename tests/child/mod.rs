@@ -2,27 +2,27 @@
 // Each test binary uses some of it.
 #![allow(dead_code)]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+pub mod bound;
+pub mod tools;
+
+use bound::Process;
 
 pub const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
 /// A running server. What it says is read line by line; dropping it kills it.
 pub struct Server {
-    pub child: Child,
-    pub stderr: BufReader<Box<dyn Read>>,
-    pub said: String,
+    pub child: Process,
 }
 
 impl Server {
     pub fn spawn(command: &mut Command) -> Server {
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("the command starts");
-        let stderr = child.stderr.take().expect("it is piped");
-        let stderr = BufReader::new(Box::new(stderr) as Box<dyn Read>);
-        Server { child, stderr, said: String::new() }
+        Server { child: Process::spawn(command).expect("the command starts") }
     }
 
     /// adieu with these arguments, listening on a port of its own, and where that is.
@@ -35,15 +35,7 @@ impl Server {
 
     /// Reads on until a line that contains `words`.
     pub fn wait_for(&mut self, words: &str) -> String {
-        loop {
-            let mut line = String::new();
-            let read = self.stderr.read_line(&mut line).expect("it says UTF-8");
-            assert!(read > 0, "it ended without saying {words:?}; it said:\n{}", self.said);
-            self.said.push_str(&line);
-            if line.contains(words) {
-                return line.trim_end().to_owned();
-            }
-        }
+        self.child.stderr.as_mut().expect("it is listened to").wait_for(words)
     }
 
     pub fn listening(&mut self) -> SocketAddr {
@@ -53,14 +45,11 @@ impl Server {
     }
 
     pub fn signal(&self, signal: i32) {
-        // Through kill(1): the test needs no unsafe code for it.
-        let pid = self.child.id().to_string();
-        let killed = Command::new("kill").args([format!("-{signal}"), pid]).status().unwrap();
-        assert!(killed.success());
+        self.child.signal(signal);
     }
 
     pub fn wait(&mut self) -> ExitStatus {
-        self.child.wait().expect("a child")
+        self.child.wait()
     }
 
     /// Waits for the end; tells the exit code, all that was said, and how long it took.
@@ -68,18 +57,8 @@ impl Server {
         let began = Instant::now();
         let status = self.wait();
         let took = began.elapsed();
-        let mut rest = String::new();
-        self.stderr.read_to_string(&mut rest).expect("it says UTF-8");
-        self.said.push_str(&rest);
-        (status.code(), std::mem::take(&mut self.said), took)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It has usually ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let said = self.child.stderr.as_mut().expect("it is listened to").all();
+        (status.code(), String::from_utf8(said).expect("it says UTF-8"), took)
     }
 }
 
@@ -98,8 +77,7 @@ pub fn example(name: &str) -> Command {
 }
 
 pub fn ask(address: SocketAddr, request: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(address).expect("it accepts");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut stream = bound::connect(address).expect("it accepts");
     stream.write_all(request).unwrap();
     stream
 }

@@ -18,7 +18,7 @@ use futures_lite::{future, stream};
 use smol::Timer;
 
 use crate::bench::Bench;
-use crate::clients;
+use crate::{bound, clients};
 
 const GET: &[u8] = b"GET /it HTTP/1.1\r\nHost: test\r\n\r\n";
 
@@ -310,7 +310,7 @@ fn an_upgraded_stream_is_the_handlers_and_is_waited_for() {
     assert!(!client.is_closed());
     bench.signal(Signal::Term);
     let Bench { executor, run, .. } = bench;
-    let report = future::block_on(executor.run(run));
+    let report = bound::block_on(executor.run(run));
     assert!(client.is_gone());
     assert!(report.is_graceful());
 }
@@ -373,7 +373,7 @@ fn with_server<T>(client: impl AsyncFnOnce(String, Trigger) -> T) -> (T, Report)
     let server = Hyper::bind("127.0.0.1:0", drip).expect("a port is free");
     let address = server.listener().address();
     let run = supervisor.service("api", server).run(stream::pending());
-    smol::block_on(future::zip(client(format!("http://{address}"), trigger), run))
+    bound::block_on(future::zip(client(format!("http://{address}"), trigger), run))
 }
 
 fn command(path: PathBuf, arguments: &[&str]) -> Command {

@@ -11,6 +11,9 @@ mod answer;
 #[cfg(feature = "http")]
 mod answers;
 mod bench;
+#[path = "../child/bound.rs"]
+mod bound;
+mod bounds;
 mod clients;
 #[cfg(feature = "http")]
 mod drain;
@@ -36,6 +39,8 @@ mod supervisor;
 mod tcp;
 #[cfg(feature = "http")]
 mod timeline;
+#[path = "../child/tools.rs"]
+mod tools;
 mod unix;
 #[cfg(feature = "http")]
 mod upgrade;

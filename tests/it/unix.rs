@@ -10,7 +10,7 @@ use std::process::Command;
 use adieu::{Connection, Error, Listener, Peer, SocketListener, SocketStream, Supervisor, Tcp};
 use futures_lite::{AsyncWriteExt, future, stream};
 
-use crate::{bench, clients};
+use crate::{bench, bound, clients};
 
 /// A directory that is removed at the end.
 struct Directory(PathBuf);
@@ -149,7 +149,7 @@ fn with_greeter(name: &str, client: impl FnOnce(&Path) -> Command) -> String {
         trigger.shut_down();
         output
     };
-    let (output, report) = smol::block_on(future::zip(client, supervisor.run(stream::pending())));
+    let (output, report) = bound::block_on(future::zip(client, supervisor.run(stream::pending())));
     assert!(report.is_graceful(), "{report}");
     assert!(!path.exists());
     output
@@ -199,7 +199,7 @@ fn curl_gets_an_answer_over_a_unix_socket() {
         trigger.shut_down();
         body
     };
-    let (body, report) = smol::block_on(future::zip(client, supervisor.run(stream::pending())));
+    let (body, report) = bound::block_on(future::zip(client, supervisor.run(stream::pending())));
     assert_eq!(body, "hello");
     assert!(report.is_graceful());
 }

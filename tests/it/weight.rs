@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use crate::bound;
+
 /// The crates below this one, on this platform.
 fn crates(features: &[&str]) -> BTreeSet<String> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     cargo.args(["tree", "--locked", "--offline", "--edges=normal", "--prefix=none", "--no-dedupe"]);
-    let output = cargo.args(features).output().expect("cargo is running this test");
+    let output = bound::output(cargo.args(features)).expect("cargo is running this test");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     let tree = String::from_utf8(output.stdout).expect("names are text");
