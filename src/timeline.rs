@@ -307,8 +307,24 @@ fn line(x: f64, (top, bottom): (f64, f64), colour: &str, dashes: &str) -> String
 }
 
 fn text(x: f64, y: f64, size: f64, colour: &str, words: &str) -> String {
-    let words = words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let words = escaped(words);
     format!(
         "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size:.0}\" fill=\"{colour}\">{words}</text>\n"
     )
+}
+
+/// As the text of an element. XML cannot write every character (XML 1.0, 2.2); what does not print,
+/// such as a control character, is written as Rust would write it: `\u{1b}`.
+fn escaped(words: &str) -> String {
+    let mut text = String::with_capacity(words.len());
+    for char in words.chars() {
+        match char {
+            '&' => text.push_str("&amp;"),
+            '<' => text.push_str("&lt;"),
+            '>' => text.push_str("&gt;"),
+            '"' | '\'' | '\\' => text.push(char),
+            _ => text.extend(char.escape_debug()),
+        }
+    }
+    text
 }
