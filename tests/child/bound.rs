@@ -12,8 +12,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use adieu::Signal;
 use futures_lite::FutureExt;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 /// How long a process may live, and how long a socket or a future may keep a test waiting. It is
 /// far more than any of them needs on a slow machine.
@@ -92,9 +92,16 @@ impl Process {
     }
 
     pub fn signal(&self, signal: i32) {
-        let signal = rustix::process::Signal::from_named_raw(signal).expect("it is a signal");
-        let process = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(process, signal).expect("it has not been waited for");
+        let signal = Signal::from_named_raw(signal).expect("it is a signal");
+        let process = Pid::from_child(&self.child);
+        kill_process(process, signal).expect("it has not been waited for");
+        if signal == Signal::STOP {
+            // kill(2) does not wait, and the child could still handle what it is sent next.
+            until("it has stopped", || {
+                let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+                waitid(WaitId::Pid(process), stopped).is_ok_and(|status| status.is_some())
+            });
+        }
     }
 
     pub fn has_ended(&mut self) -> bool {
@@ -206,9 +213,9 @@ fn pass_on_no_ignored_signal() {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
         let mask = mask.map_or(0, |mask| u64::from_str_radix(mask.trim(), 16).expect("a mask"));
-        let signals =
-            [Signal::Hup, Signal::Int, Signal::Quit, Signal::Term, Signal::Alarm, Signal::Child];
-        let is_ignored = |signal: &Signal| mask >> (*signal as i32 - 1) & 1 == 1;
+        use adieu::Signal::{Alarm, Child, Hup, Int, Quit, Term};
+        let signals = [Hup, Int, Quit, Term, Alarm, Child];
+        let is_ignored = |signal: &adieu::Signal| mask >> (*signal as i32 - 1) & 1 == 1;
         async_signal::Signals::new(signals.into_iter().filter(is_ignored)).expect("handlers")
     });
 }
