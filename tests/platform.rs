@@ -31,7 +31,7 @@ fn sigquit_does_not_wait_and_names_whom_it_has_cut_off() {
 
 #[test]
 fn sigquit_finds_a_blocked_thread_within_a_second() {
-    let mut server = Server::spawn(example("stall").arg("127.0.0.1:0"));
+    let mut server = Server::spawn(example("stall").args(["--listen", "127.0.0.1:0"]));
     let address = server.listening();
     let _client = ask(address, b"GET /block HTTP/1.1\r\nHost: test\r\n\r\n");
     server.wait_for("blocking");
@@ -66,7 +66,7 @@ fn sighup_stays_ignored_under_nohup() {
 #[test]
 fn the_second_signal_can_be_told_to_do_nothing_and_every_exit_code_can_be_set() {
     let start = || {
-        let mut server = Server::spawn(example("stubborn").arg("127.0.0.1:0"));
+        let mut server = Server::spawn(example("stubborn").args(["--listen", "127.0.0.1:0"]));
         let address = server.listening();
         let client = ask(address, b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
         server.wait_for("asked");
@@ -350,7 +350,7 @@ mod systemd {
         let Some((server, address)) = activated("wbe", &["--listen", "web=127.0.0.1:0"]) else {
             return;
         };
-        let _client = ask(address, GET);
+        let _client = connect(address).unwrap();
         let (code, said, _) = server.end();
         assert_eq!(code, Some(1), "{said}");
         let error = "error: cannot use the socket \"wbe\" that was handed over: there is no server";

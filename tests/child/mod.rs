@@ -2,10 +2,11 @@
 // Each test binary uses some of it.
 #![allow(dead_code)]
 
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 pub mod bound;
@@ -73,7 +74,25 @@ pub fn example(name: &str) -> Command {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_adieu"));
     let path = binary.parent().expect("a folder").join("examples").join(name);
     assert!(path.exists(), "run a plain `cargo test`, or `cargo build --examples`, first");
-    Command::new(path)
+    let mut command = Command::new(path);
+    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// What a shell script says whose network has nobody else in it, so that the well-known ports are
+/// free. `$0` is `program`, and curl(1) is there; `None` where that is not permitted.
+pub fn in_a_network_of_its_own(script: &str, program: &OsStr) -> Option<Output> {
+    let namespace = |script: &str| {
+        let mut command = Command::new("unshare");
+        // If the one that is started is killed, so is everything in there.
+        command.args(["--net", "--pid", "--fork", "--kill-child", "--map-root-user", "sh", "-c"]);
+        command.arg(format!("ip link set lo up && {script}")).arg(program).env_remove("RUST_LOG");
+        command
+    };
+    if !tools::permitted(&mut namespace("curl --version"), "unshare --net --pid, ip or curl") {
+        return None;
+    }
+    Some(bound::output(&mut namespace(&format!("{{ {script} }}"))).unwrap())
 }
 
 pub fn ask(address: SocketAddr, request: &[u8]) -> TcpStream {
