@@ -219,7 +219,6 @@ fn a_successor_shares_the_port_and_takes_over() {
     assert_eq!(new.end().0, Some(0));
 }
 
-#[cfg(feature = "systemd")]
 mod systemd {
     use super::*;
     use std::net::{SocketAddr, TcpListener};
