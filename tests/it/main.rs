@@ -33,6 +33,7 @@ mod hyper_hostile;
 mod lame_duck;
 #[cfg(feature = "http")]
 mod limits;
+mod package;
 mod promises;
 mod readme;
 mod supervisor;
