@@ -7,10 +7,11 @@ use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use child::bound;
+use child::directory::Directory;
 use child::tools::skipped;
 use child::{GET, Server, adieu, answer, ask, example};
 
@@ -88,27 +89,6 @@ fn an_address_that_makes_no_sense_is_answered_with_some_that_do() {
 }
 
 // ---------------------------------------------------------------- --timeline
-
-/// A directory that is removed at the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Directory {
-        let path = std::env::temp_dir().join(format!("adieu-{name}-{}", std::process::id()));
-        fs::create_dir(&path).expect("nobody else has it");
-        Directory(path)
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.0.join(name).to_str().expect("it is UTF-8").to_owned()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 #[test]
 fn a_timeline_that_cannot_be_written_is_found_at_the_start() {

@@ -10,6 +10,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 pub mod bound;
+pub mod directory;
 pub mod tools;
 
 use bound::Process;

@@ -15,6 +15,8 @@ mod bench;
 mod bound;
 mod bounds;
 mod clients;
+#[path = "../child/directory.rs"]
+mod directory;
 #[cfg(feature = "http")]
 mod drain;
 #[cfg(feature = "http")]

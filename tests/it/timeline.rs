@@ -11,6 +11,7 @@ use adieu::testing::{MemoryStream, Network, memory, settle};
 use adieu::{Connection, Report, Server, Signal, Tcp};
 
 use crate::bench::Bench;
+use crate::directory::Directory;
 use crate::{bound, tools};
 
 /// Takes as many milliseconds as the path says.
@@ -169,15 +170,12 @@ fn expat_reads(documents: &[String]) {
 for file in sys.argv[1:]: expat.ParserCreate().ParseFile(open(file, 'rb'))";
     let mut command = Command::new(python);
     command.args(["-c", script]);
-    let directory = std::env::temp_dir().join(format!("adieu-expat-{}", std::process::id()));
-    std::fs::create_dir(&directory).expect("nobody else has it");
+    let directory = Directory::new("expat");
     for (number, document) in documents.iter().enumerate() {
-        let file = directory.join(number.to_string());
+        let file = directory.file(&number.to_string());
         std::fs::write(&file, document).expect("there is room");
         command.arg(file);
     }
-    let read = bound::output(&mut command);
-    std::fs::remove_dir_all(&directory).expect("it is there");
-    let read = read.expect("it was there before");
+    let read = bound::output(&mut command).expect("it was there before");
     assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
 }
