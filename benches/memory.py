@@ -48,7 +48,7 @@ def idle_connections(program: Program) -> Iterator[Figure]:
 
 def binary(program: Program) -> Iterator[Figure]:
     size = program.path.stat().st_size
-    yield Figure("stripped binary", "at most 1.3 MB", f"{size / MB:.2f} MB", size <= 1.3 * MB)
+    yield Figure("stripped binary", "at most 1.25 MB", f"{size / MB:.2f} MB", size <= 1.25 * MB)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ by the server, before any byte of an answer, is sent once more; whatever else go
 The server is replaced with a listening socket handed over (stop, then start), and with --reuse-port (start, then
 stop). With --network also between two network namespaces with a delay of 20 ms each way, at a fifth of the load;
 that needs root. The delay is made here, between two TUN devices: tc-netem is not in every kernel.
-adieu must be built with `cargo build --release --features systemd`.
+adieu must be built with `cargo build --release`.
 """
 
 import asyncio

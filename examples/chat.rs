@@ -4,6 +4,8 @@
 //! cargo run --example chat            # then, in two other terminals: nc localhost 9001
 //! ```
 
+mod common;
+
 use std::cell::RefCell;
 use std::io;
 use std::process::ExitCode;
@@ -20,8 +22,7 @@ const LONGEST: usize = 1024;
 const BEHIND: usize = 64;
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    let address = std::env::args().nth(1).unwrap_or("[::]:9001".to_owned());
+    let [address] = common::addresses([("--listen", "[::]:9001")]);
     adieu::exit(async {
         let signals = adieu::signals()?;
         // One thread: what the handlers share needs no lock.

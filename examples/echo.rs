@@ -1,9 +1,11 @@
 //! Sends back what it is sent, over TCP or a Unix socket. Try it:
 //!
 //! ```sh
-//! cargo run --example echo                            # then: nc localhost 9000
-//! cargo run --example echo unix:/tmp/echo.sock        # then: nc -U /tmp/echo.sock
+//! cargo run --example echo                                    # then: nc localhost 9000
+//! cargo run --example echo -- --listen unix:/tmp/echo.sock    # then: nc -U /tmp/echo.sock
 //! ```
+
+mod common;
 
 use std::io;
 use std::mem::take;
@@ -13,8 +15,7 @@ use adieu::{Connection, Listener, SocketStream, Supervisor, Tcp};
 use futures_lite::AsyncWriteExt;
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    let address = std::env::args().nth(1).unwrap_or("[::]:9000".to_owned());
+    let [address] = common::addresses([("--listen", "[::]:9000")]);
     adieu::exit(async {
         let signals = adieu::signals()?;
         let server = Tcp::bind(&address, echo)?;

@@ -3,11 +3,13 @@
 //! GET of any path answers 200 `OK`. Any method with a body is answered with that body, streamed.
 //! `/echo` answers the request's headers and `/cookie` its cookie pairs, one per line.
 
+mod common;
+
 use std::process::ExitCode;
 
 use adieu::http::http_types::{Body, Method, Request, Response, Result, StatusCode};
 use adieu::http::{Http, Limits};
-use adieu::{Server, Supervisor, TcpListener};
+use adieu::{Listener, Supervisor};
 use futures_lite::{AsyncReadExt, io};
 
 /// How much of a body is read before the answer begins, in bytes: a body that turns out to be
@@ -60,22 +62,13 @@ fn lines(lines: Vec<String>) -> Response {
 }
 
 fn main() -> ExitCode {
-    env_logger::init();
-    let mut arguments = std::env::args().skip(1);
-    let address = match (arguments.next().as_deref(), arguments.next()) {
-        (Some("--listen"), Some(address)) => address,
-        (None, None) => "127.0.0.1:8080".to_owned(),
-        _ => {
-            eprintln!("usage: http_echo [--listen ADDR]");
-            return ExitCode::from(2);
-        }
-    };
+    let [address] = common::addresses([("--listen", "127.0.0.1:8080")]);
     adieu::exit(async {
-        let listener = TcpListener::bind(&address)?;
-        println!("listening on {}", listener.local_addr());
+        let signals = adieu::signals()?;
         // It streams, so a large body costs nothing.
         let limits = Limits { body_size: u64::MAX, ..Limits::default() };
-        let server = Server::new(listener, Http::new(echo).limits(limits));
-        Ok(Supervisor::new().service("echo", server).run(adieu::signals()?).await?)
+        let server = Http::bind(&address, echo)?.limits(limits);
+        log::info!("echo listening on {}", server.listener().address());
+        Ok(Supervisor::new().service("echo", server).run(signals).await?)
     })
 }

@@ -1,19 +1,20 @@
-//! What the second signal and the watchdog are for: `cargo run --example stall -- 127.0.0.1:8080`.
+//! What the second signal and the watchdog are for: `cargo run --example stall`.
 //!
 //! `/block` blocks the one thread for thirty seconds, as no handler should; `/never` never answers,
 //! but lets the others live; everything else is answered at once. The grace period is one second.
 
+mod common;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
-use adieu::http::Http;
 use adieu::http::http_types::{Request, Response, Result};
-use adieu::{Supervisor, TcpListener};
+use adieu::{Http, Listener, Supervisor};
 
 async fn stall(request: Request) -> Result<Response> {
     match request.url().path() {
         "/block" => {
-            eprintln!("blocking");
+            log::info!("blocking");
             std::thread::sleep(Duration::from_secs(30));
         }
         "/never" => std::future::pending().await,
@@ -23,13 +24,11 @@ async fn stall(request: Request) -> Result<Response> {
 }
 
 fn main() -> ExitCode {
-    env_logger::init();
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+    let [address] = common::addresses([("--listen", "127.0.0.1:8080")]);
     adieu::exit(async {
         let signals = adieu::signals()?;
-        let listener = TcpListener::bind(&address)?;
-        eprintln!("stall listening on {}", listener.local_addr());
-        let server = adieu::Server::new(listener, Http::new(stall));
+        let server = Http::bind(&address, stall)?;
+        log::info!("stall listening on {}", server.listener().address());
         let supervisor = Supervisor::new().grace(Duration::from_secs(1)).service("stall", server);
         Ok(supervisor.run(signals).await?)
     })

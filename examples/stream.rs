@@ -1,12 +1,13 @@
-//! A long answer, made as it is sent: `cargo run --example stream -- --listen 127.0.0.1:8080`.
+//! A long answer, made as it is sent: `cargo run --example stream`.
 //!
 //! Every GET is answered with 100,000,000 bytes, which at no time are in memory together.
 
+mod common;
+
 use std::process::ExitCode;
 
-use adieu::Supervisor;
-use adieu::http::Http;
 use adieu::http::http_types::{Body, Request, Response, Result, StatusCode};
+use adieu::{Http, Listener, Supervisor};
 use futures_lite::{AsyncReadExt, io};
 
 const SIZE: u64 = 100_000_000;
@@ -19,11 +20,11 @@ async fn long(_request: Request) -> Result<Response> {
 }
 
 fn main() -> ExitCode {
-    let argument = std::env::args().nth(1);
-    let listen = argument.as_deref().and_then(|argument| argument.strip_prefix("--listen="));
-    let address = listen.unwrap_or("127.0.0.1:8080");
+    let [address] = common::addresses([("--listen", "127.0.0.1:8080")]);
     adieu::exit(async {
-        let supervisor = Supervisor::new().service("stream", Http::bind(address, long)?);
-        Ok(supervisor.run(adieu::signals()?).await?)
+        let signals = adieu::signals()?;
+        let server = Http::bind(&address, long)?;
+        log::info!("stream listening on {}", server.listener().address());
+        Ok(Supervisor::new().service("stream", server).run(signals).await?)
     })
 }

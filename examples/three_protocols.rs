@@ -7,6 +7,7 @@
 //! grpcurl -plaintext -proto examples/proto/echo.proto -d '{"text":"hi"}' localhost:50051 adieu.echo.Echo/Say
 //! ```
 
+mod common;
 mod proto;
 
 use std::convert::Infallible;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use adieu::http::http_types::{Request, Response, Result};
-use adieu::{Connection, Context, Grpc, Http, SocketStream, Supervisor, Tcp};
+use adieu::{Connection, Context, Grpc, Http, Listener, SocketStream, Supervisor, Tcp};
 use futures_lite::AsyncWriteExt;
 use proto::{Echo, EchoServer};
 
@@ -39,13 +40,19 @@ async fn ticker(cx: Context) -> std::result::Result<(), Infallible> {
 }
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let [http, grpc, tcp] = common::addresses([
+        ("--http", "[::]:8080"),
+        ("--grpc", "[::]:50051"),
+        ("--tcp", "[::]:9000"),
+    ]);
     adieu::exit(async {
         let signals = adieu::signals()?;
-        let http = Http::bind("[::]:8080", hello)?;
-        let grpc = Grpc::new().service(EchoServer::new(Echo)).bind("[::]:50051")?;
-        let tcp = Tcp::bind("[::]:9000", echo)?;
-        log::info!("listening: http on 8080, grpc on 50051, tcp on 9000");
+        let http = Http::bind(&http, hello)?;
+        let grpc = Grpc::new().service(EchoServer::new(Echo)).bind(&grpc)?;
+        let tcp = Tcp::bind(&tcp, echo)?;
+        log::info!("http listening on {}", http.listener().address());
+        log::info!("grpc listening on {}", grpc.listener().address());
+        log::info!("tcp listening on {}", tcp.listener().address());
         let supervisor = Supervisor::new()
             .service("http", http)
             .service("grpc", grpc)

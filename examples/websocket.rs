@@ -4,6 +4,8 @@
 //! cargo run --example websocket       # then, in another terminal: websocat ws://localhost:9002
 //! ```
 
+mod common;
+
 use std::process::ExitCode;
 
 use adieu::http::http_types::upgrade::Connection;
@@ -68,8 +70,7 @@ async fn next(socket: &mut WebSocketStream<Connection>) -> tungstenite::Result<O
 }
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    let address = std::env::args().nth(1).unwrap_or("[::]:9002".to_owned());
+    let [address] = common::addresses([("--listen", "[::]:9002")]);
     adieu::exit(async {
         let signals = adieu::signals()?;
         let server = Http::bind(&address, handler)?;

@@ -72,10 +72,14 @@ impl fmt::Display for Error {
         }
         match self {
             Error::Address { address, source, .. } => {
-                write!(f, "{address:?} is not an address to listen on: {source}")
+                let examples = "such as [::]:8080, 127.0.0.1:0 or unix:/run/app.sock";
+                write!(f, "{address:?} is not an address to listen on, {examples}: {source}")
             }
             Error::Bind { address, source, .. } => {
                 write!(f, "cannot listen on {address}: {source}")
+            }
+            Error::HandedOver { name, source } if name.is_empty() => {
+                write!(f, "cannot use the sockets that were handed over (LISTEN_FDS): {source}")
             }
             Error::HandedOver { name, source } => {
                 write!(f, "cannot use the socket {name:?} that was handed over: {source}")

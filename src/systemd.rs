@@ -41,15 +41,19 @@ pub fn notifier() -> Option<Notifier> {
 
 /// The sockets that systemd has handed over, with the names that `FileDescriptorName=` gives them.
 ///
-/// They are `LISTEN_FDS` and `LISTEN_FDNAMES`, if `LISTEN_PID` is this process. To be called once,
-/// and before the process opens anything.
+/// They are `LISTEN_FDS` and `LISTEN_FDNAMES`, if `LISTEN_PID` is this process; none, if it is another
+/// one or is not set (sd_listen_fds(3)). Without `LISTEN_FDNAMES` each is called `unknown`. To be called
+/// once, and before the process opens anything.
+///
+/// An error names the socket if it is one that cannot be used, such as one that does not listen.
 pub fn sockets() -> Result<Vec<(String, SocketListener)>, Error> {
     let failed = |name: &str, source| Error::HandedOver { name: name.to_owned(), source };
-    let names = sd_notify::listen_fds_with_names().map_err(|source| failed("", source))?;
-    let names: Vec<String> = names.map(|(_, name)| name).collect();
-    if names.is_empty() {
+    // The names are looked at second: those of another process say nothing about this one.
+    if sd_notify::listen_fds().map_err(|source| failed("", source))?.len() == 0 {
         return Ok(Vec::new());
     }
+    let names = sd_notify::listen_fds_with_names().map_err(|source| failed("", source))?;
+    let names: Vec<String> = names.map(|(_, name)| name).collect();
     let mut handed = ListenFd::from_env();
     let mut sockets = Vec::new();
     for (number, name) in names.into_iter().enumerate() {

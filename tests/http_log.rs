@@ -10,6 +10,8 @@ use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::web::{Web, get, post_chunked};
 
+#[path = "child/bound.rs"]
+mod bound;
 #[path = "it/reader.rs"]
 #[allow(dead_code)]
 mod reader;

@@ -3,22 +3,14 @@
 
 mod child;
 
-use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use child::bound::{self, connect};
+use child::tools::permitted;
 use child::{GET, Server, adieu, answer, ask, example};
 
 const LISTEN: [&str; 2] = ["--listen", "web=127.0.0.1:0"];
-
-/// Whether the command runs and succeeds here; if not, says what is skipped.
-fn permitted(command: &mut Command, what: &str) -> bool {
-    let well = command.output().is_ok_and(|output| output.status.success());
-    if !well {
-        println!("skipped: {what} is not there, or not permitted");
-    }
-    well
-}
 
 #[test]
 fn sigquit_does_not_wait_and_names_whom_it_has_cut_off() {
@@ -39,7 +31,7 @@ fn sigquit_does_not_wait_and_names_whom_it_has_cut_off() {
 
 #[test]
 fn sigquit_finds_a_blocked_thread_within_a_second() {
-    let mut server = Server::spawn(example("stall").arg("127.0.0.1:0"));
+    let mut server = Server::spawn(example("stall").args(["--listen", "127.0.0.1:0"]));
     let address = server.listening();
     let _client = ask(address, b"GET /block HTTP/1.1\r\nHost: test\r\n\r\n");
     server.wait_for("blocking");
@@ -74,7 +66,7 @@ fn sighup_stays_ignored_under_nohup() {
 #[test]
 fn the_second_signal_can_be_told_to_do_nothing_and_every_exit_code_can_be_set() {
     let start = || {
-        let mut server = Server::spawn(example("stubborn").arg("127.0.0.1:0"));
+        let mut server = Server::spawn(example("stubborn").args(["--listen", "127.0.0.1:0"]));
         let address = server.listening();
         let client = ask(address, b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
         server.wait_for("asked");
@@ -107,7 +99,7 @@ fn a_lame_duck_still_accepts_and_its_answers_say_close() {
     server.wait_for("shutting down");
     let (code, said, _) = server.end();
     assert_eq!(code, Some(0), "{said}");
-    assert!(TcpStream::connect(address).is_err());
+    assert!(connect(address).is_err());
 }
 
 /// Process 1 of a container: the system ignores a signal that it has no handler for.
@@ -141,9 +133,8 @@ fn as_process_1_of_a_namespace_it_hears_signals_and_ends() {
                 std::thread::sleep(child::NO_PAIR);
             }
             let name = format!("-{signal}");
-            assert!(
-                Command::new("kill").args([&name, process_1.trim()]).status().unwrap().success()
-            );
+            let kill = bound::output(Command::new("kill").args([&name, process_1.trim()]));
+            assert!(kill.unwrap().status.success());
         }
         let (ended, said, _) = server.end();
         assert_eq!(ended, Some(code), "{arguments:?} {signals:?}: {said}");
@@ -167,7 +158,7 @@ fn stragglers_are_named_while_it_drains_a_handful_at_most() {
 
 #[test]
 fn the_help_tells_of_flags_and_signals() {
-    let help = adieu().arg("--help").output().unwrap();
+    let help = bound::output(adieu().arg("--help")).unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     for words in ["--lame-duck", "SIGQUIT", "SIGHUP", "128+n"] {
         assert!(help.contains(words), "{help}");
@@ -206,7 +197,7 @@ fn with_a_lame_duck_period_a_load_balancer_never_meets_a_closed_port() {
 #[test]
 fn the_deployment_files_pass_the_verifiers_that_are_installed() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/check.sh");
-    let output = Command::new("sh").arg(script).output().unwrap();
+    let output = bound::output(Command::new("sh").arg(script)).unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     println!("{said}");
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
@@ -230,7 +221,6 @@ fn a_successor_shares_the_port_and_takes_over() {
     assert_eq!(new.end().0, Some(0));
 }
 
-#[cfg(feature = "systemd")]
 mod systemd {
     use super::*;
     use std::net::{SocketAddr, TcpListener};
@@ -247,7 +237,7 @@ mod systemd {
             let path = std::env::temp_dir().join(format!("adieu-{name}-{}", std::process::id()));
             let _ = std::fs::remove_file(&path);
             let socket = UnixDatagram::bind(&path).unwrap();
-            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            socket.set_read_timeout(Some(bound::PATIENCE)).unwrap();
             Manager { socket, path }
         }
 
@@ -258,12 +248,12 @@ mod systemd {
         }
 
         fn hears_of(&self, words: &str) -> String {
-            loop {
-                let message = self.hears();
-                if message.contains(words) {
-                    return message;
-                }
-            }
+            let mut message = String::new();
+            bound::until(words, || {
+                message = self.hears();
+                message.contains(words)
+            });
+            message
         }
     }
 
@@ -361,7 +351,7 @@ mod systemd {
         let Some((server, address)) = activated("wbe", &["--listen", "web=127.0.0.1:0"]) else {
             return;
         };
-        let _client = ask(address, GET);
+        let _client = connect(address).unwrap();
         let (code, said, _) = server.end();
         assert_eq!(code, Some(1), "{said}");
         let error = "error: cannot use the socket \"wbe\" that was handed over: there is no server";

@@ -7,15 +7,17 @@
 mod child;
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::pipe::PipeFlags;
 
+use child::bound::{self, Process, connect, until};
+use child::tools::skipped;
 use child::{GET, NO_PAIR, Server, adieu, answer, ask, example};
 
 #[test]
@@ -38,9 +40,7 @@ fn a_request_in_flight_gets_its_whole_answer_with_connection_close() {
     server.wait_for("shutting down");
     // The line is said in the turn in which the listener closes, so it may still accept or reset.
     let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
-    while !TcpStream::connect(address).is_err_and(refused) {
-        std::thread::yield_now();
-    }
+    until("the port is closed", || connect(address).is_err_and(refused));
     let answer = answer(&mut client);
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.contains("connection: close\r\n"), "{answer}");
@@ -54,7 +54,7 @@ fn while_it_drains_it_says_what_it_waits_for_and_how_long_it_still_will() {
     let (mut server, address) = Server::start(&["--delay", "30s", "--grace", "3s"]);
     let _one = ask(address, GET);
     let _two = ask(address, GET);
-    while TcpStream::connect(address).is_ok() && server_connections(&server) < 2 {}
+    until("both are accepted", || server_connections(&server) >= 2);
     server.signal(libc::SIGTERM);
     let line = server.wait_for("in flight");
     assert!(line.ends_with("web: 2 in flight, 2 s left"), "{line}");
@@ -104,7 +104,7 @@ fn a_second_signal_exits_128_plus_n() {
 
 /// A server whose one thread is blocked in a handler, and the client that did it.
 fn blocked() -> (Server, TcpStream) {
-    let mut server = Server::spawn(example("stall").arg("127.0.0.1:0"));
+    let mut server = Server::spawn(example("stall").args(["--listen", "127.0.0.1:0"]));
     let address = server.listening();
     let client = ask(address, b"GET /block HTTP/1.1\r\nHost: test\r\n\r\n");
     server.wait_for("blocking");
@@ -134,7 +134,8 @@ fn the_watchdog_ends_a_blocked_process_one_second_past_the_deadline() {
 
 #[test]
 fn a_handler_that_never_returns_is_cut_off_while_others_are_served() {
-    let mut server = Server::spawn(example("stall").arg("127.0.0.1:0").env("RUST_LOG", "info"));
+    let mut server =
+        Server::spawn(example("stall").args(["--listen", "127.0.0.1:0"]).env("RUST_LOG", "info"));
     let address = server.listening();
     let _stuck = ask(address, b"GET /never HTTP/1.1\r\nHost: test\r\n\r\n");
     let mut well = ask(address, b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
@@ -153,15 +154,13 @@ fn muted() -> (Server, OwnedFd) {
     // "web listening on ..." still fits, "shutting down servers ..." does not.
     writer.write_all(&[b'.'; 4096 - 64]).unwrap();
     let listen = ["--listen", "web=127.0.0.1:0", "--grace", "1s"];
-    let child = adieu().args(listen).stderr(writer).spawn().unwrap();
-    let stderr = BufReader::new(Box::new(std::io::empty()) as Box<dyn Read>);
-    let mut server = Server { child, stderr, said: String::new() };
+    let child = Process::spawn_muted(adieu().args(listen).stderr(writer)).unwrap();
+    let mut server = Server { child };
     // It listens once its line is in the pipe; nothing is read from it, or there would be room.
-    let full = || rustix::io::ioctl_fionread(&reader).unwrap() > 4096 - 64;
-    while !full() {
-        assert!(server.child.try_wait().unwrap().is_none(), "it has ended");
-        std::thread::yield_now();
-    }
+    until("it listens", || {
+        assert!(!server.child.has_ended(), "it has ended");
+        rustix::io::ioctl_fionread(&reader).unwrap() > 4096 - 64
+    });
     (server, reader)
 }
 
@@ -246,13 +245,13 @@ fn bad_usage_is_one_line_and_exit_2() {
 
 #[test]
 fn help_and_version_are_printed_and_exit_0() {
-    let help = adieu().arg("--help").output().unwrap();
+    let help = bound::output(adieu().arg("--help")).unwrap();
     assert!(help.status.success());
     let help = String::from_utf8(help.stdout).unwrap();
     for flag in ["--listen", "--grace", "--lame-duck", "--delay", "--version"] {
         assert!(help.contains(flag), "{help}");
     }
-    let version = adieu().arg("--version").output().unwrap();
+    let version = bound::output(adieu().arg("--version")).unwrap();
     assert_eq!(version.stdout, format!("adieu {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
 }
 
@@ -265,7 +264,7 @@ fn it_serves_with_at_most_two_threads() {
     }
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id()));
     let Ok(status) = status else {
-        return println!("skipped: there is no /proc here");
+        return skipped("there is no /proc here");
     };
     let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap();
     assert!(threads.trim().parse::<u32>().unwrap() <= 2, "{threads}");
@@ -293,7 +292,7 @@ fn out_of_descriptors_it_lives_and_serves_again_and_hears_signals() {
     command.args(["-c", run, env!("CARGO_BIN_EXE_adieu")]).env_remove("RUST_LOG");
     let mut server = Server::spawn(&mut command);
     let address = server.listening();
-    let crowd: Vec<_> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let crowd: Vec<_> = (0..100).map(|_| connect(address).unwrap()).collect();
     let mut patient = ask(address, b"GET / HTTP/1.0\r\n\r\n");
     drop(crowd);
     assert!(answer(&mut patient).ends_with("Hello from web"));
@@ -319,24 +318,16 @@ fn the_access_log_is_off_until_it_is_asked_for() {
 #[test]
 fn by_default_it_serves_server1_and_server2_on_8080_and_8081_over_ipv4_and_ipv6() {
     let script = r#"
-        ip link set lo up
         "$0" & pid=$!
-        for _ in $(seq 50); do curl -s 127.0.0.1:8081 >/dev/null && break; sleep 0.1; done
+        for _ in $(seq 300); do curl -s 127.0.0.1:8081 >/dev/null && break; sleep 0.1; done
         for url in 127.0.0.1:8080 '[::1]:8080' localhost:8080/any/path 127.0.0.1:8081 '[::1]:8081'; do
             curl -sg "$url"; echo
         done
         curl -s -X DELETE 127.0.0.1:8080; echo
         kill -INT $pid; wait $pid; echo "exit $?"
     "#;
-    let mut namespace = Command::new("unshare");
-    namespace.args(["--net", "--map-root-user"]);
-    let probe = namespace.args(["sh", "-c", "ip link set lo up && curl --version"]).output();
-    if !probe.is_ok_and(|probe| probe.status.success()) {
-        return println!("skipped: unshare(1), ip(8) and curl(1) are needed for this test");
-    }
-    let mut namespace = Command::new("unshare");
-    namespace.args(["--net", "--map-root-user", "sh", "-c", script, env!("CARGO_BIN_EXE_adieu")]);
-    let output = namespace.env_remove("RUST_LOG").stdin(Stdio::null()).output().unwrap();
+    let adieu = env!("CARGO_BIN_EXE_adieu").as_ref();
+    let Some(output) = child::in_a_network_of_its_own(script, adieu) else { return };
     let said = String::from_utf8(output.stdout).unwrap();
     let (one, two) = ("Hello from server1\n", "Hello from server2\n");
     assert_eq!(said, [one, one, one, two, two, one, "exit 0\n"].concat());

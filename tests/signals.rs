@@ -8,13 +8,12 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use child::{GET, Server, answer, ask};
-use rustix::process::{Pid, Signal, kill_process};
+use child::bound::until;
+use child::{GET, Server, answer, ask, tools};
+use rustix::process::Signal;
 
-/// Sends a signal at once; kill(1) would take milliseconds to start.
 fn send(server: &Server, signal: Signal) {
-    let pid = Pid::from_raw(server.child.id() as i32).expect("a process has an id");
-    kill_process(pid, signal).expect("it has not been waited for");
+    server.signal(signal.as_raw());
 }
 
 /// A server with a request in flight, which was seen to be so.
@@ -23,7 +22,8 @@ fn busy(arguments: &[&str]) -> (Server, TcpStream) {
     let admin = server.listening();
     let client = ask(address, GET);
     let in_flight = |metrics: String| metrics.contains("adieu_in_flight{service=\"web\"} 1");
-    while !in_flight(answer(&mut ask(admin, b"GET /metrics HTTP/1.0\r\n\r\n"))) {}
+    let ask_metrics = || answer(&mut ask(admin, b"GET /metrics HTTP/1.0\r\n\r\n"));
+    until("the request is in flight", || in_flight(ask_metrics()));
     (server, client)
 }
 
@@ -82,9 +82,8 @@ fn a_pair_is_one_request_even_if_all_is_over_after_its_first() {
         let (server, _) = Server::start(&[]);
         send(&server, Signal::TERM);
         sleep(Duration::from_micros(1500));
-        // It may have ended already.
-        let pid = Pid::from_raw(server.child.id() as i32).unwrap();
-        let _ = kill_process(pid, Signal::TERM);
+        // It may have ended already; it is there until it is waited for.
+        send(&server, Signal::TERM);
         let (code, said, _) = server.end();
         assert_eq!(code, Some(0), "{said}");
     }
@@ -116,14 +115,10 @@ fn sigalrm_is_ignored_until_the_watchdog_is_due() {
 
 /// adieu, started by a Python program that prepares the process for it; `None`, with a word, without Python.
 fn prepared(preparation: &str) -> Option<Server> {
-    let probe = Command::new("python3").arg("--version").output();
-    if !probe.is_ok_and(|probe| probe.status.success()) {
-        println!("skipped: python3 is missing");
-        return None;
-    }
+    let python = tools::tool("python3", "python3")?;
     let program =
         format!("import os, signal, sys\n{preparation}\nos.execv(sys.argv[1], sys.argv[1:])");
-    let mut command = Command::new("python3");
+    let mut command = Command::new(python);
     command.args(["-c", &program, env!("CARGO_BIN_EXE_adieu"), "--listen", "web=127.0.0.1:0"]);
     Some(Server::spawn(command.env_remove("RUST_LOG")))
 }
@@ -202,8 +197,8 @@ fn a_shared_port_closes_well_where_the_table_of_sockets_is_hidden() {
         let script = format!("{hide} && exec \"$0\" \"$@\"");
         let mut probe = Command::new("unshare");
         probe.args(["--mount", "sh", "-c", &script, "true"]);
-        if !probe.output().is_ok_and(|output| output.status.success()) {
-            return println!("skipped: unshare --mount needs root");
+        if !tools::permitted(&mut probe, "unshare --mount") {
+            return;
         }
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", &script, env!("CARGO_BIN_EXE_adieu")]);

@@ -1,5 +1,7 @@
 //! What `tests/it` checks, for the targets.
 
+#[path = "../../tests/child/bound.rs"]
+pub mod bound;
 #[path = "../../tests/it/properties.rs"]
 pub mod properties;
 #[path = "../../tests/it/reader.rs"]

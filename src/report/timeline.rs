@@ -302,7 +302,7 @@ fn line(x: f64, (top, bottom): (f64, f64), colour: &str, dashes: &str) -> String
 }
 
 fn text(x: f64, y: f64, size: f64, colour: &str, words: &str) -> String {
-    // A service's name may hold anything; XML may not.
+    // XML cannot write every character (XML 1.0, 2.2), and a service's name may hold any.
     let words = printable(words).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     format!(
         "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size:.0}\" fill=\"{colour}\">{words}</text>\n"

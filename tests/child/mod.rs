@@ -2,11 +2,18 @@
 // Each test binary uses some of it.
 #![allow(dead_code)]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::ffi::OsStr;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
+
+pub mod bound;
+pub mod directory;
+pub mod tools;
+
+use bound::Process;
 
 pub const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
@@ -15,17 +22,12 @@ pub const NO_PAIR: Duration = Duration::from_millis(150);
 
 /// A running server. What it says is read line by line; dropping it kills it.
 pub struct Server {
-    pub child: Child,
-    pub stderr: BufReader<Box<dyn Read>>,
-    pub said: String,
+    pub child: Process,
 }
 
 impl Server {
     pub fn spawn(command: &mut Command) -> Server {
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("the command starts");
-        let stderr = child.stderr.take().expect("it is piped");
-        let stderr = BufReader::new(Box::new(stderr) as Box<dyn Read>);
-        Server { child, stderr, said: String::new() }
+        Server { child: Process::spawn(command).expect("the command starts") }
     }
 
     /// adieu with these arguments, listening on a port of its own, and where that is.
@@ -38,15 +40,7 @@ impl Server {
 
     /// Reads on until a line that contains `words`.
     pub fn wait_for(&mut self, words: &str) -> String {
-        loop {
-            let mut line = String::new();
-            let read = self.stderr.read_line(&mut line).expect("it says UTF-8");
-            assert!(read > 0, "it ended without saying {words:?}; it said:\n{}", self.said);
-            self.said.push_str(&line);
-            if line.contains(words) {
-                return line.trim_end().to_owned();
-            }
-        }
+        self.child.stderr.as_mut().expect("it is listened to").wait_for(words)
     }
 
     pub fn listening(&mut self) -> SocketAddr {
@@ -56,14 +50,11 @@ impl Server {
     }
 
     pub fn signal(&self, signal: i32) {
-        // Through kill(1): the test needs no unsafe code for it.
-        let pid = self.child.id().to_string();
-        let killed = Command::new("kill").args([format!("-{signal}"), pid]).status().unwrap();
-        assert!(killed.success());
+        self.child.signal(signal);
     }
 
     pub fn wait(&mut self) -> ExitStatus {
-        self.child.wait().expect("a child")
+        self.child.wait()
     }
 
     /// Waits for the end; tells the exit code, all that was said, and how long it took.
@@ -71,18 +62,8 @@ impl Server {
         let began = Instant::now();
         let status = self.wait();
         let took = began.elapsed();
-        let mut rest = String::new();
-        self.stderr.read_to_string(&mut rest).expect("it says UTF-8");
-        self.said.push_str(&rest);
-        (status.code(), std::mem::take(&mut self.said), took)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It has usually ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let said = self.child.stderr.as_mut().expect("it is listened to").all();
+        (status.code(), String::from_utf8(said).expect("it says UTF-8"), took)
     }
 }
 
@@ -97,12 +78,29 @@ pub fn example(name: &str) -> Command {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_adieu"));
     let path = binary.parent().expect("a folder").join("examples").join(name);
     assert!(path.exists(), "run a plain `cargo test`, or `cargo build --examples`, first");
-    Command::new(path)
+    let mut command = Command::new(path);
+    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// What a shell script says whose network has nobody else in it, so that the well-known ports are
+/// free. `$0` is `program`, and curl(1) is there; `None` where that is not permitted.
+pub fn in_a_network_of_its_own(script: &str, program: &OsStr) -> Option<Output> {
+    let namespace = |script: &str| {
+        let mut command = Command::new("unshare");
+        // If the one that is started is killed, so is everything in there.
+        command.args(["--net", "--pid", "--fork", "--kill-child", "--map-root-user", "sh", "-c"]);
+        command.arg(format!("ip link set lo up && {script}")).arg(program).env_remove("RUST_LOG");
+        command
+    };
+    if !tools::permitted(&mut namespace("curl --version"), "unshare --net --pid, ip or curl") {
+        return None;
+    }
+    Some(bound::output(&mut namespace(&format!("{{ {script} }}"))).unwrap())
 }
 
 pub fn ask(address: SocketAddr, request: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(address).expect("it accepts");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut stream = bound::connect(address).expect("it accepts");
     stream.write_all(request).unwrap();
     stream
 }

@@ -22,8 +22,8 @@ use futures_lite::{AsyncRead, AsyncReadExt, AsyncWriteExt, future};
 use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
 use smol::{Async, Timer};
 
+use crate::bound;
 use crate::reader::answers;
-use crate::rig::bounded;
 use crate::web::get;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -113,7 +113,7 @@ fn serve<T>(
             }
         }
     };
-    let (seen, report) = bounded(future::or(both, time));
+    let (seen, report) = bound::block_on(future::or(both, time));
     (seen, report.expect("a run that could begin"))
 }
 

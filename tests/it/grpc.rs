@@ -3,13 +3,10 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use adieu::{Grpc, Listener, Report, Supervisor, Trigger};
-use futures_lite::io::BufReader;
-use futures_lite::{AsyncBufReadExt, StreamExt};
-use smol::Unblock;
-
-use crate::clients;
+use crate::bound::Process;
 use crate::rig::run_with;
+use crate::tools;
+use adieu::{Grpc, Listener, Report, Supervisor, Trigger};
 
 #[path = "../../examples/proto/mod.rs"]
 mod proto;
@@ -23,7 +20,7 @@ fn play(scenario: &str, grace: Duration) -> Option<(Vec<String>, Report)> {
 
 fn play_with(grpc: Grpc, scenario: &str, grace: Duration) -> Option<(Vec<String>, Report)> {
     let python =
-        clients::python(&["grpc", "grpc_health.v1.health"], "grpcio grpcio-health-checking")?;
+        tools::python(&["grpc", "grpc_health.v1.health"], "grpcio grpcio-health-checking")?;
     let server = grpc.bind("127.0.0.1:0").expect("a port is free");
     let address = server.listener().address();
     let supervisor = Supervisor::new().service("grpc", server).grace(grace);
@@ -31,22 +28,22 @@ fn play_with(grpc: Grpc, scenario: &str, grace: Duration) -> Option<(Vec<String>
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/clients/grpc_client.py");
     let mut command = Command::new(python);
     command.args([script, &address, scenario]).stdout(Stdio::piped());
-    Some(run_with(supervisor, converse(command, trigger)))
+    let client = smol::unblock(move || converse(command, trigger));
+    Some(run_with(supervisor, client))
 }
 
-async fn converse(mut command: Command, trigger: Trigger) -> Vec<String> {
-    let mut client = command.spawn().expect("the client can be started");
-    let stdout = client.stdout.take().expect("it is piped");
-    let mut lines = BufReader::new(Unblock::new(stdout)).lines();
+fn converse(mut command: Command, trigger: Trigger) -> Vec<String> {
+    let mut client = Process::spawn(&mut command).expect("the client can be started");
     let mut said = Vec::new();
-    while let Some(line) = lines.next().await {
-        match line.expect("the client writes text") {
-            ready if ready == "ready" => trigger.shut_down(),
-            line => said.push(line),
+    while let Some(line) = client.stdout.as_mut().expect("it is piped").line() {
+        match line.as_str() {
+            "ready" => trigger.shut_down(),
+            _ => said.push(line),
         }
     }
-    let status = smol::unblock(move || client.wait()).await.expect("it can be awaited");
-    assert!(status.success(), "the client failed: {said:?}");
+    let errors = client.stderr.as_mut().expect("it is piped").all();
+    let errors = String::from_utf8_lossy(&errors);
+    assert!(client.wait().success(), "the client failed: {said:?}: {errors}");
     trigger.shut_down();
     said
 }
@@ -90,7 +87,7 @@ fn a_call_that_misses_the_deadline_is_unavailable_and_named() {
 
 #[test]
 fn reflection_tells_of_services_with_a_thread_of_tokios() {
-    if clients::python(&["grpc_reflection"], "grpcio-reflection").is_none() {
+    if tools::python(&["grpc_reflection"], "grpcio-reflection").is_none() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();

@@ -17,8 +17,8 @@ use adieu::{Listener, Report, Server, Signal, State, Supervisor, Trigger};
 use futures_lite::future;
 use smol::Timer;
 
-use crate::clients;
-use crate::rig::{Rig, bounded, run_with};
+use crate::rig::{Rig, run_with};
+use crate::{bound, clients};
 
 const GET: &[u8] = b"GET /it HTTP/1.1\r\nHost: test\r\n\r\n";
 
@@ -311,7 +311,7 @@ fn an_upgraded_stream_is_the_handlers_and_is_waited_for() {
     assert!(!client.is_closed());
     rig.signal(Signal::Term);
     let Rig { executor, run, .. } = rig;
-    let report = bounded(executor.run(run)).unwrap();
+    let report = bound::block_on(executor.run(run)).expect("a run that could begin");
     assert!(client.is_gone());
     assert!(report.is_graceful());
 }

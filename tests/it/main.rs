@@ -8,11 +8,16 @@ mod accept;
 mod admin;
 #[cfg(feature = "http")]
 mod answers;
+#[path = "../child/bound.rs"]
+mod bound;
+mod bounds;
 #[cfg(feature = "http")]
 mod buffered;
 mod clients;
 #[cfg(feature = "http")]
 mod destination;
+#[path = "../child/directory.rs"]
+mod directory;
 #[cfg(feature = "http")]
 mod drain;
 #[cfg(feature = "http")]
@@ -32,6 +37,7 @@ mod hyper_hostile;
 mod lame_duck;
 #[cfg(feature = "http")]
 mod limits;
+mod package;
 mod promises;
 #[cfg(feature = "http")]
 mod properties;
@@ -44,6 +50,8 @@ mod supervisor;
 mod tcp;
 #[cfg(feature = "http")]
 mod timeline;
+#[path = "../child/tools.rs"]
+mod tools;
 mod unix;
 #[cfg(feature = "http")]
 mod upgrade;

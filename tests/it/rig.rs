@@ -8,6 +8,8 @@ use async_channel::{Sender, unbounded};
 use futures_lite::{future, stream};
 use smol::{LocalExecutor, Task};
 
+use crate::bound;
+
 /// A supervisor under test: signals come from a channel, the time from a manual clock.
 pub struct Rig {
     pub executor: LocalExecutor<'static>,
@@ -49,21 +51,9 @@ impl Rig {
     }
 }
 
-/// How long a test on real sockets may take, on a machine that is busy with others.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits for what happens on real sockets, but not for ever.
-pub fn bounded<T>(work: impl Future<Output = T>) -> T {
-    let too_long = async {
-        smol::Timer::after(PATIENCE).await;
-        panic!("it took longer than {PATIENCE:?}")
-    };
-    smol::block_on(future::or(work, too_long))
-}
-
 /// Runs a supervisor on real sockets while `client` does its part.
 pub fn run_with<T>(supervisor: Supervisor, client: impl Future<Output = T>) -> (T, Report) {
-    let (seen, report) = bounded(future::zip(client, supervisor.run(stream::pending())));
+    let (seen, report) = bound::block_on(future::zip(client, supervisor.run(stream::pending())));
     (seen, report.expect("a run that could begin"))
 }
 

@@ -1,14 +1,19 @@
 //! The drain as a picture.
 
+use std::future::pending;
+use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use adieu::http::Exchange;
 use adieu::http::Http;
 use adieu::http::http_types::{Request, Response, Result};
 use adieu::testing::{MemoryStream, Network, memory, settle};
-use adieu::{Report, Server, Signal};
+use adieu::{Connection, Report, Server, Signal, Tcp};
 
+use crate::directory::Directory;
 use crate::rig::Rig;
+use crate::{bound, tools};
 
 /// Takes as many milliseconds as the path says.
 async fn handler(request: Request, exchange: Exchange) -> Result<Response> {
@@ -89,4 +94,89 @@ fn a_drain_with_nothing_to_do_is_drawn_too() {
     let svg = rig.report().timeline();
     keep("nothing.svg", &svg);
     assert!(svg.contains("a &lt;b&gt; &amp; c: 0 connections<"), "{svg}");
+}
+
+/// The picture of a drain in which the service and the request that was cut off have this name.
+fn named(name: &str) -> String {
+    let (listener, network) = memory();
+    let request = Arc::new(name.to_owned());
+    let handler = async move |_: &mut MemoryStream, connection: &Connection| {
+        connection.set_request(request.clone());
+        pending().await
+    };
+    let rig = Rig::start(|s| s.service(name, Server::new(listener, Tcp::new(handler))));
+    let _client = network.connect().expect("it listens");
+    settle(&rig.executor);
+    rig.signal(Signal::Term);
+    rig.pass(Duration::from_secs(10));
+    rig.report().timeline()
+}
+
+/// What keeps this from being an XML document of elements, attributes and text, if anything does.
+fn fault(document: &str) -> Option<String> {
+    // XML 1.0, 2.2; and no control characters, though it allows those from U+007F to U+009F.
+    let is_char = |c: char| c == '\n' || !c.is_control() && c as u32 & 0xfffe != 0xfffe;
+    if let Some(c) = document.chars().find(|c| !is_char(*c)) {
+        return Some(format!("{c:?} is no character of XML"));
+    }
+    let mut open = Vec::new();
+    for part in document.split('<').skip(1) {
+        let Some((tag, text)) = part.split_once('>') else {
+            return Some(format!("<{part:?} has no end"));
+        };
+        let name = tag.trim_end_matches('/').split(' ').next().unwrap_or_default();
+        match name.strip_prefix('/') {
+            Some(closed) if open.pop() != Some(closed) => return Some(format!("<{tag}>")),
+            None if !tag.ends_with('/') => open.push(name),
+            _ => {}
+        }
+        if !(tag.contains('=') || tag.starts_with('/')) || tag.matches('"').count() % 2 == 1 {
+            return Some(format!("<{tag}> has no attributes, or a torn one"));
+        }
+        let references = text.split('&').skip(1);
+        let is_known = |rest: &&str| ["amp;", "lt;", "gt;"].iter().any(|it| rest.starts_with(it));
+        if let Some(rest) = references.into_iter().find(|rest| !is_known(rest)) {
+            return Some(format!("&{rest}"));
+        }
+    }
+    (!open.is_empty()).then(|| format!("{open:?} are not closed"))
+}
+
+#[test]
+fn whatever_a_name_holds_the_picture_is_well_formed_xml() {
+    let all = (0..=0x2fff).chain(0xd7ff..=0x10ffff).filter_map(char::from_u32);
+    let every_kind = [
+        "\0\t\r\n\x1b[31m\x7f\u{80}\u{85}\u{9b}\u{9f}",
+        "\u{fffe}\u{ffff}\u{fdd0}\u{1ffff}\u{10ffff}",
+        "\u{202e}\u{2066}\u{feff}\u{d7ff}\u{e000}",
+        "]]>&#xD800;&#0;&bogus;<script>\"'--><![CDATA[",
+        "\\u{d800}\\xed\\xa0\\x80",
+    ];
+    let everything: String = all.collect();
+    let pictures = every_kind.into_iter().chain([everything.as_str()]).map(named);
+    let pictures: Vec<_> = pictures.collect();
+    for picture in &pictures {
+        assert_eq!(fault(picture), None);
+    }
+    expat_reads(&pictures);
+    let svg = named("früh & spät, \"東京\"\n");
+    assert!(svg.contains(">früh &amp; spät, \"東京\"\\n: 1 connections<"), "{svg}");
+    assert!(fault("<a b=\"\">&bogus;</a>").is_some() && fault("<a b=\"\">\u{1}</a>").is_some());
+}
+
+/// Has a parser that is not ours read the documents.
+fn expat_reads(documents: &[String]) {
+    let Some(python) = tools::python(&["xml.parsers.expat"], "expat") else { return };
+    let script = "import sys, xml.parsers.expat as expat
+for file in sys.argv[1:]: expat.ParserCreate().ParseFile(open(file, 'rb'))";
+    let mut command = Command::new(python);
+    command.args(["-c", script]);
+    let directory = Directory::new("expat");
+    for (number, document) in documents.iter().enumerate() {
+        let file = directory.file(&number.to_string());
+        std::fs::write(&file, document).expect("there is room");
+        command.arg(file);
+    }
+    let read = bound::output(&mut command).expect("it was there before");
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
 }

@@ -4,37 +4,15 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use adieu::{Connection, Error, Listener, Peer, SocketListener, SocketStream, Supervisor, Tcp};
 use futures_lite::AsyncWriteExt;
 
 use crate::clients;
+use crate::directory::Directory;
 use crate::rig::{self, run_with};
-
-/// A directory that is removed at the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Directory {
-        let path = std::env::temp_dir().join(format!("adieu-{}-{name}", std::process::id()));
-        fs::create_dir(&path).expect("nobody else has it");
-        Directory(path)
-    }
-
-    fn socket(&self) -> (PathBuf, String) {
-        let path = self.0.join("app.sock");
-        let address = format!("unix:{}", path.display());
-        (path, address)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn is_socket(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())

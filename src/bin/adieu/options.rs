@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
+use crate::picture::Picture;
+
 const HELP: &str = "\
 Serves hello on several ports, and sees every connection out when it is asked to end.
 
@@ -21,12 +23,14 @@ Options:
                       how long to go on accepting before the shutdown, not ready and with
                       Connection: close, for load balancers; part of --grace [default: 0s]
   --delay DURATION    how long every answer takes, to watch a drain with [default: 0s]
-  --timeline FILE     write a picture of the shutdown, as SVG
+  --timeline FILE     draw the shutdown, as SVG; FILE is emptied at the start, and written when
+                      all is over
   --help              print this
   --version           print the version
 
+A socket that systemd hands over (LISTEN_FDS) goes to the server of its name.
 A DURATION is written 500ms, 10s or 1m. RUST_LOG sets what is logged [default: info];
-RUST_LOG=adieu::access=debug logs every request.
+RUST_LOG=info,adieu::access=debug logs every request as well.
 
 SIGINT (Ctrl-C), SIGTERM and SIGHUP (unless started to ignore it) begin the shutdown;
 SIGQUIT shuts down without waiting; a second signal ends it at once.
@@ -51,7 +55,7 @@ pub struct Options {
     pub grace: Duration,
     pub lame_duck: Duration,
     pub delay: Duration,
-    pub timeline: Option<PathBuf>,
+    pub timeline: Option<Picture>,
 }
 
 pub struct Listen {
@@ -68,7 +72,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     let mut grace = adieu::GRACE;
     let mut lame_duck = Duration::ZERO;
     let mut delay = Duration::ZERO;
-    let mut timeline = None;
+    let mut timeline: Option<PathBuf> = None;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
             Long("listen") => listen.push(server(&value(&mut parser, "--listen")?, &listen)?),
@@ -107,7 +111,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
         grace,
         lame_duck,
         delay,
-        timeline,
+        // Last, since it empties a file: nothing else may be wrong.
+        timeline: timeline.map(Picture::begin).transpose()?,
     }))
 }
 
