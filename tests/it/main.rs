@@ -27,6 +27,7 @@ mod hyper_hostile;
 mod lame_duck;
 #[cfg(feature = "http")]
 mod limits;
+mod no_time;
 mod promises;
 #[cfg(feature = "http")]
 mod properties;

@@ -384,3 +384,22 @@ fn a_service_knows_its_deadline_and_may_sleep_for_ever() {
     rig.pass(Duration::from_secs(10));
     assert!(matches!(rig.report().services[0].outcome, Outcome::CutOff));
 }
+
+#[test]
+fn the_deadline_that_services_see_comes_forward_with_sigquit() {
+    let rig = Rig::start(|s| {
+        s.service("a", async |cx: Context| {
+            cx.shutdown().begun().await;
+            let at_first = cx.time_left();
+            while cx.time_left() == at_first {
+                future::yield_now().await;
+            }
+            io::Result::Ok(())
+        })
+    });
+    rig.signals.try_send(Signal::Term).unwrap();
+    assert!((0..100).all(|_| rig.executor.try_tick()));
+    assert!(!rig.run.is_finished());
+    rig.signal(Signal::Quit);
+    assert_eq!(rig.report().exit_status(), 0);
+}
