@@ -116,7 +116,7 @@ impl Status {
 
     /// All the time there is from the cause to the deadline; `None` before there is a cause.
     pub fn grace(&self) -> Option<Duration> {
-        self.0.ending.get()?.grace()
+        Some(self.deadline()?.saturating_duration_since(self.0.ending.get()?.began()))
     }
 
     /// How long ago the run began.
