@@ -37,6 +37,8 @@ struct View {
     leaving: Shutdown,
     /// Begins when nobody may be waited for any more.
     rush: (Trigger, Shutdown),
+    /// When it began.
+    rushed_at: Cell<Option<Instant>>,
     /// One for each change: it shuts down when the change comes.
     change: RefCell<(Trigger, Shutdown)>,
     stages: OnceCell<Vec<Stage>>,
@@ -56,6 +58,7 @@ impl Status {
             leave,
             leaving,
             rush: shutdown(),
+            rushed_at: Cell::new(None),
             change: RefCell::new(shutdown()),
             stages: OnceCell::new(),
             reserves,
@@ -103,7 +106,7 @@ impl Status {
 
     /// The instant at which whatever is left will be cut off; `None` before there is a cause to stop.
     pub fn deadline(&self) -> Option<Instant> {
-        self.0.ending.get()?.deadline()
+        self.no_later(self.0.ending.get()?.deadline())
     }
 
     /// The time left until the [`deadline`](Status::deadline).
@@ -113,7 +116,7 @@ impl Status {
 
     /// All the time there is from the cause to the deadline; `None` before there is a cause.
     pub fn grace(&self) -> Option<Duration> {
-        self.0.ending.get()?.grace()
+        Some(self.deadline()?.saturating_duration_since(self.0.ending.get()?.began()))
     }
 
     /// How long ago the run began.
@@ -226,11 +229,17 @@ impl Status {
     /// behind it. `None` before there is a cause.
     pub(crate) fn until(&self, stage: usize) -> Option<Instant> {
         let behind = self.0.reserves.get(stage + 1..).unwrap_or_default();
-        self.0.ending.get()?.until(behind.iter().sum())
+        self.no_later(self.0.ending.get()?.until(behind.iter().sum()))
     }
 
-    /// Ends all waits for peers that have nothing in flight.
-    pub(crate) fn rush(&self) {
+    fn no_later(&self, deadline: Option<Instant>) -> Option<Instant> {
+        self.0.rushed_at.get().into_iter().chain(deadline).min()
+    }
+
+    /// From now on nobody is waited for: the deadline is now, and all waits for peers that have nothing in
+    /// flight end.
+    pub(crate) fn rush(&self, now: Instant) {
+        self.0.rushed_at.set(Some(now));
         self.0.rush.0.shut_down();
     }
 

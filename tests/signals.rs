@@ -3,13 +3,17 @@
 
 mod child;
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use child::bound::until;
-use child::{GET, Server, answer, ask, tools};
+use child::bound::{Process, until};
+use child::directory::Directory;
+use child::{GET, Server, adieu, answer, ask, tools};
+use rustix::pipe::PipeFlags;
 use rustix::process::Signal;
 
 fn send(server: &Server, signal: Signal) {
@@ -210,4 +214,70 @@ fn a_shared_port_closes_well_where_the_table_of_sockets_is_hidden() {
         assert_eq!(code, Some(0), "{said}");
         assert_eq!(said.contains("cannot read /proc/self/net/tcp"), warns, "{hide}: {said}");
     }
+}
+
+#[test]
+fn the_watchdog_works_where_the_parent_has_blocked_its_alarm() {
+    let mut probe = Command::new("env");
+    if !tools::permitted(probe.args(["--block-signal=ALRM", "true"]), "env --block-signal") {
+        return;
+    }
+    let stall = child::example("stall");
+    let mut command = Command::new("env");
+    command.arg("--block-signal=ALRM").arg(stall.get_program());
+    command.args(["--listen", "127.0.0.1:0"]);
+    let mut server = Server::spawn(&mut command);
+    let address = server.listening();
+    let _client = ask(address, b"GET /block HTTP/1.1\r\nHost: test\r\n\r\n");
+    server.wait_for("blocking");
+    send(&server, Signal::QUIT);
+    assert_eq!(server.end().0, Some(124));
+}
+
+#[test]
+fn a_thread_that_was_blocked_when_the_signal_came_has_its_grace_period_from_then_on() {
+    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).unwrap();
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
+    let mut fills = File::from(writer.try_clone().unwrap());
+    let mut command = adieu();
+    command.args(["--listen", "web=127.0.0.1:0", "--delay", "700ms", "--grace", "1s"]);
+    command.env("RUST_LOG", "info,adieu::access=debug").stderr(writer);
+    let mut server = Server { child: Process::spawn_muted(&mut command).unwrap() };
+    drop(command); // and with it this process's end of the pipe
+    let mut reader = BufReader::new(File::from(reader));
+    let mut line = String::new();
+    while !line.contains("listening on ") {
+        line.clear();
+        reader.read_line(&mut line).unwrap();
+    }
+    let address = line.trim_end().rsplit(' ').next().unwrap().parse().unwrap();
+    // From now on a line blocks: the first one is about the first request.
+    fills.write_all(&[b'.'; 4096 - 16]).unwrap();
+    drop(fills);
+    let mut blocks = ask(address, GET);
+    sleep(Duration::from_millis(900));
+    let mut waits = ask(address, GET);
+    send(&server, Signal::TERM);
+    // Past the deadline, if the grace period counted from the signal; and the answer that waits takes it past the
+    // watchdog's second.
+    sleep(Duration::from_millis(1500));
+    server.child.listen(reader);
+    let (code, said, _) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+    for client in [&mut blocks, &mut waits] {
+        assert!(answer(client).ends_with("Hello from web"), "{said}");
+    }
+    assert!(said.trim_end().ends_with("a graceful bye"), "{said}");
+}
+
+#[test]
+fn a_pipe_in_place_of_a_directory_does_not_keep_the_start_waiting() {
+    let directory = Directory::new("pipe");
+    let pipe = directory.file("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let listen = format!("web=unix:{pipe}/app.sock");
+    let (code, said, took) = Server::spawn(adieu().args(["--listen", &listen])).end();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("Not a directory"), "{said}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }

@@ -131,8 +131,10 @@ impl Talk {
                     State::Idle if told => Some(HEAD_GRACE),
                     _ => None,
                 };
-                let clock = self.connection.clock();
-                let sleep = |limit| clock.sleep_until(clock.now() + limit);
+                let sleep = |limit| -> Sleep {
+                    let context = self.connection.context().clone();
+                    Box::pin(async move { context.sleep_in_time(limit).await })
+                };
                 return patience.poll(waits_for_peer, sleep, cx).map(|()| Ok(End::Closed));
             }
         })
@@ -172,7 +174,7 @@ impl Talk {
             poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx)).await
         };
         let long_enough = async {
-            self.connection.context().sleep(LINGER).await;
+            self.connection.context().sleep_in_time(LINGER).await;
             Ok(())
         };
         futures_lite::future::or(refuse, long_enough).await

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use smol::Async;
@@ -178,9 +178,10 @@ fn bind_file(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
 }
 
 /// Locks a directory: flock(2). Any user who may open it can hold the lock for as long as they like, so
-/// it is not waited for without end.
+/// it is not waited for without end. (Nor is the other end of a named pipe, should one be there instead.)
 fn lock(directory: &Path) -> io::Result<File> {
-    let file = File::open(directory)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(directory, flags, Mode::empty())?);
     let give_up = Instant::now() + LOCK_TIME;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -36,7 +36,7 @@ impl<S: Stream<Item = Signal>> SignalSource for S {
 /// SIGINT and SIGTERM begin the shutdown, and so does SIGHUP, unless the process was started to
 /// ignore it (nohup(1)). SIGQUIT ends the run without a grace period: what is in flight is cut off
 /// and named. A second signal, 100 ms after the first or later, ends the process with status 128 + n.
-/// Where the process was started with one of these signals blocked, it is unblocked.
+/// Where the process was started with one of these signals or SIGALRM blocked, it is unblocked.
 ///
 /// Call it early, so that a signal during the start is honoured too. The second signal acts from
 /// within the signal handler, and one second past the deadline SIGALRM ends the process with 124:
@@ -53,7 +53,9 @@ pub fn signals() -> Result<Signals, Error> {
     // The stream first: a signal that finds only the handler there would never be heard of.
     let stream = async_signal::Signals::new(&asking).map_err(Error::Signals)?;
     let watchdog = Watchdog::install(&asking).map_err(Error::Signals)?;
-    sys::unblock(asking.iter().map(|&signal| signal as i32)).map_err(Error::Signals)?;
+    // Last: one that has waited, perhaps since before exec(2), comes now. The watchdog needs SIGALRM.
+    let numbers = asking.iter().map(|&signal| signal as i32);
+    sys::unblock(numbers.chain([libc::SIGALRM])).map_err(Error::Signals)?;
     Ok(Signals { watchdog, stream, heard: false })
 }
 
@@ -93,6 +95,7 @@ impl Stream for Heard {
                 Some(Ok(signal)) => {
                     let first = !std::mem::replace(&mut self.0.heard, true);
                     if first || signal == Signal::Quit {
+                        self.0.watchdog.hear();
                         return Poll::Ready(Some(signal));
                     }
                 }

@@ -30,6 +30,8 @@ pub(super) struct Watchdog {
     due: AtomicU64,
     /// The next time that it is due is the last one.
     is_last_step: AtomicBool,
+    /// SIGQUIT has come, which has no grace period.
+    quits: AtomicBool,
     /// The grace period in microseconds.
     grace: AtomicU64,
     /// Whether a second signal that is not SIGQUIT ends the process.
@@ -45,6 +47,7 @@ impl Watchdog {
             first: AtomicU64::new(0),
             due: AtomicU64::new(0),
             is_last_step: AtomicBool::new(false),
+            quits: AtomicBool::new(false),
             grace: AtomicU64::new(0),
             second_aborts: AtomicBool::new(true),
             blocked_code: AtomicU8::new(0),
@@ -68,6 +71,15 @@ impl Watchdog {
         self.abort_code.store(terms.exit_codes.aborted.map_or(BY_SIGNAL, u16::from), SeqCst);
     }
 
+    /// The run has heard of a signal. Its deadline counts from here, so the watchdog does too: the thread may
+    /// have been blocked when the signal came, and is not any more.
+    pub(super) fn hear(&self) {
+        let now = sys::monotonic();
+        // One that came when the stream was there and the handler was not, only the stream has seen.
+        let _ = self.first.compare_exchange(0, now, SeqCst, SeqCst);
+        self.arm(now);
+    }
+
     /// The run is over, or its signals were dropped; the timer is called off.
     pub(super) fn stop_listening(&self) {
         self.listening.store(false, SeqCst);
@@ -84,7 +96,8 @@ impl Watchdog {
             // A pair of signals is one request, even if all was over after the first of them.
             Err(first) if now.saturating_sub(first) < PAIR.as_nanos() as u64 => {
                 if quits && self.listening.load(SeqCst) {
-                    self.arm(now, 0);
+                    self.quits.store(true, SeqCst);
+                    self.arm(now);
                 }
                 return;
             }
@@ -94,8 +107,10 @@ impl Watchdog {
             end("", self.abort_code(number));
         }
         match is_second {
-            // SIGQUIT has no grace period.
-            false => self.arm(now, if quits { 0 } else { self.grace.load(SeqCst) }),
+            false => {
+                self.quits.fetch_or(quits, SeqCst);
+                self.arm(now);
+            }
             true if quits || self.second_aborts.load(SeqCst) => {
                 end("adieu: aborted by a second signal\n", self.abort_code(number))
             }
@@ -103,10 +118,15 @@ impl Watchdog {
         }
     }
 
-    /// Starts the timer for the time after a grace period of so many microseconds.
-    fn arm(&self, now: u64, grace: u64) {
+    /// Starts the timer for the time after a grace period that begins now.
+    fn arm(&self, now: u64) {
+        let margin = MARGIN_STEP.as_micros() as u64;
         self.is_last_step.store(false, SeqCst);
-        self.set_timer(now, grace.saturating_add(MARGIN_STEP.as_micros() as u64));
+        self.set_timer(now, self.grace.load(SeqCst).saturating_add(margin));
+        // Asked last: SIGQUIT may come between any two instructions, and must not be forgotten.
+        if self.quits.load(SeqCst) {
+            self.set_timer(now, margin);
+        }
     }
 
     fn set_timer(&self, now: u64, micros: u64) {

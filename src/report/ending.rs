@@ -60,11 +60,6 @@ impl Ending {
         self.began.checked_add(self.grace)
     }
 
-    /// All the time there was; `None` if there is no end to it.
-    pub(crate) fn grace(&self) -> Option<Duration> {
-        self.deadline().map(|_| self.grace)
-    }
-
     /// The instant at which a stage is cut off, if stages behind it have reserved so much time.
     pub(crate) fn until(&self, reserved: Duration) -> Option<Instant> {
         self.began.checked_add(self.grace.saturating_sub(reserved))

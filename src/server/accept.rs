@@ -89,16 +89,11 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
     async fn finish_handshakes(&mut self) -> io::Result<()> {
         let patience = self.listener.refuse_newcomers();
         let end = self.cx.clock().now() + patience;
-        let is_over = |cx: &Context| {
-            let now = cx.clock().now();
-            now >= end || cx.deadline().is_some_and(|deadline| now >= deadline)
-        };
+        let is_over =
+            |cx: &Context| cx.clock().now() >= end || cx.time_left() == Some(Duration::ZERO);
         while !is_over(&self.cx) && self.listener.has_half_open() {
             self.empty_the_queue().await?;
             self.cx.sleep_in_time(patience.min(HANDSHAKE_STEP)).await;
-            if self.cx.status().rushed().has_begun() {
-                break;
-            }
         }
         Ok(())
     }
@@ -135,7 +130,13 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
             Trouble::OneConnection => future::yield_now().await,
             Trouble::Starved => {
                 self.warn(format_args!("cannot accept, backing off: {error}"));
-                self.cx.sleep(self.pause).await;
+                match self.cx.time_left() {
+                    // There is no time to wait any more; only a connection that closes can help.
+                    Some(Duration::ZERO) => {
+                        self.cx.register().below_limit(self.cx.register().len()).await
+                    }
+                    _ => self.cx.sleep_in_time(self.pause).await,
+                }
                 self.pause = (self.pause * 2).min(BACK_OFF.1);
             }
             Trouble::Listener => return Err(error),

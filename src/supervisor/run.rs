@@ -21,10 +21,14 @@ use crate::stage::Stage;
 use crate::status::Status;
 use crate::words::{LOG, Seconds};
 
-/// How many turns of the loop a stage gets when its time is over, for what ends without waiting. To
-/// see the shutdown, to accept what is in the queue, to read a request, to answer it and to close
-/// takes one turn each, and one more for each task in between (HTTP/2 has two).
-const LAST_TURNS: usize = 16;
+/// How many turns of the loop a stage gets when its time is over, for what ends without waiting, and
+/// how long they may take.
+///
+/// A turn polls every task that can go on. It takes one to see the shutdown, one to accept what is in the
+/// queue, and then one for each 16 KiB of a body that has arrived and for each request in a pipeline:
+/// what a socket's buffer holds is done in fewer than a thousand. There is a limit because a handler that
+/// wakes itself for ever, or a client that reads fast, would always go on.
+const LAST_TURNS: (usize, Duration) = (1_000, Duration::from_millis(100));
 
 /// A run under way.
 pub(super) struct Run {
@@ -105,7 +109,7 @@ impl Run {
                 info!(target: LOG, "shutting down servers, please wait...");
             }
             stage.ended().or(self.status.sleep_until(self.status.until(number))).await;
-            last_turns(|| stage.has_ended()).await;
+            self.last_turns(|| stage.has_ended()).await;
             self.cut_off(stage).await;
         }
         None
@@ -124,10 +128,10 @@ impl Run {
 
     /// Tells everybody, and gives them the turns that it takes to end without waiting.
     async fn end_now(&self) {
-        self.status.rush();
+        self.status.rush(self.clock().now());
         let stages = self.status.stages();
         stages.iter().for_each(|stage| stage.drain(self.clock().now()));
-        last_turns(|| stages.iter().all(Stage::has_ended)).await;
+        self.last_turns(|| stages.iter().all(Stage::has_ended)).await;
         for stage in stages {
             self.cut_off(stage).await;
         }
@@ -143,20 +147,19 @@ impl Run {
         }
     }
 
+    async fn last_turns(&self, is_over: impl Fn() -> bool) {
+        let mut turns = 0..LAST_TURNS.0;
+        let end = self.clock().now() + LAST_TURNS.1;
+        while turns.next().is_some() && !is_over() && self.clock().now() < end {
+            future::yield_now().await;
+        }
+    }
+
     fn first_stage(&self) -> &Stage {
         self.status.stages().first().expect("there is a stage from the beginning")
     }
 
     fn clock(&self) -> &dyn Clock {
         &**self.status.clock()
-    }
-}
-
-async fn last_turns(is_over: impl Fn() -> bool) {
-    for _ in 0..LAST_TURNS {
-        if is_over() {
-            break;
-        }
-        future::yield_now().await;
     }
 }

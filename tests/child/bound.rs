@@ -87,6 +87,11 @@ impl Process {
         Ok(Process { child, command, deadline, stdout, stderr })
     }
 
+    /// From now on, reads what it writes to a pipe that the test has given it as standard error.
+    pub fn listen(&mut self, pipe: impl Read + Send + 'static) {
+        self.stderr = Some(Heard::new(pipe, &self.command, self.deadline));
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -330,3 +330,42 @@ fn on_a_shared_port_a_handshake_that_does_not_end_is_waited_for_half_a_second() 
     assert!(!network.is_open());
     assert!(rig.report().is_graceful());
 }
+
+#[test]
+fn after_the_deadline_a_starved_accept_waits_for_a_connection_that_closes_and_does_not_spin() {
+    let (listener, network) = memory();
+    let server = Server::new(listener, Polite);
+    let rig = Rig::start(|s| s.grace(Duration::ZERO).service("polite", server));
+    let idle = network.connect().unwrap();
+    settle(&rig.executor);
+    rig.send(Signal::Term);
+    network.fail_accept(io::Error::from_raw_os_error(libc::EMFILE));
+    let _waiting = network.connect().unwrap();
+    settle(&rig.executor);
+    assert!(idle.is_gone(), "it has left room");
+    let report = rig.report();
+    assert!(report.is_graceful(), "{report}");
+    assert_eq!(report.services[0].counts.accepted, 2);
+
+    let (rig, network) = echo();
+    rig.send(Signal::Quit);
+    for _ in 0..1000 {
+        network.fail_accept(io::Error::from_raw_os_error(libc::EMFILE));
+    }
+    // There was no connection that could have closed: so whoever may wait in the queue is cut off.
+    let report = rig.report();
+    assert_eq!(report.exit_status(), 131);
+    assert_eq!(report.stragglers[0].to_string(), "echo: still running");
+}
+
+/// Says nothing, and closes when the drain begins.
+struct Polite;
+
+impl Protocol<MemoryStream> for Polite {
+    async fn serve(self: Rc<Self>, stream: MemoryStream, connection: Connection) -> io::Result<()> {
+        connection.set_state(State::Idle, None);
+        connection.shutdown().begun().await;
+        drop(stream);
+        Ok(())
+    }
+}

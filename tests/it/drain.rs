@@ -338,3 +338,39 @@ fn after_the_run_no_timer_is_left() {
     rig.report();
     assert_eq!(clock.sleepers(), 0);
 }
+
+/// Bodies, pipelines and an accept queue: nothing here needs a client to do anything more.
+#[test]
+fn with_no_time_at_all_what_needs_no_waiting_is_answered() {
+    let post = format!("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n", 60_000);
+    let post = [post.into_bytes(), vec![b'.'; 60_000]].concat();
+    let cases: [(&str, Vec<u8>, usize); 3] = [
+        ("one request", GET.to_vec(), 1),
+        ("a body", post, 1),
+        ("a pipeline", GET.repeat(200), 200),
+    ];
+    for (grace, signal) in [(Duration::ZERO, Signal::Term), (adieu::GRACE, Signal::Quit)] {
+        for (name, sent, answers) in &cases {
+            let (first, network) = memory();
+            let (second, other_network) = memory();
+            let server = |listener| Server::new(listener, Http::new(handler));
+            let rig = Rig::start(|s| {
+                s.grace(grace).service("web", server(first)).service("too", server(second))
+            });
+            let idle = rig.connect(&network, b"");
+            let mut clients = vec![idle];
+            for network in [&network, &other_network] {
+                clients.extend((0..20).map(|_| network.connect_with_capacity(100_000).unwrap()));
+            }
+            clients.iter().for_each(|client| client.send(sent));
+            rig.signal(signal);
+            for client in &clients {
+                let answered = text(client).matches("HTTP/1.1 200 OK").count();
+                assert_eq!(answered, *answers, "{name}, {signal:?}");
+            }
+            let report = rig.report();
+            assert!(report.is_graceful(), "{name}, {signal:?}: {report}");
+            assert_eq!(report.took, Duration::ZERO);
+        }
+    }
+}

@@ -37,6 +37,7 @@ mod hyper_hostile;
 mod lame_duck;
 #[cfg(feature = "http")]
 mod limits;
+mod no_time;
 mod package;
 mod promises;
 #[cfg(feature = "http")]

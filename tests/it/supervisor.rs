@@ -384,3 +384,69 @@ fn a_service_knows_its_deadline_and_may_sleep_for_ever() {
     rig.pass(Duration::from_secs(10));
     assert!(matches!(rig.report().services[0].outcome, Outcome::CutOff));
 }
+
+#[test]
+fn the_deadline_that_services_see_comes_forward_with_sigquit() {
+    let rig = Rig::start(|s| {
+        s.service("a", async |cx: Context| {
+            cx.shutdown().begun().await;
+            let at_first = cx.time_left();
+            while cx.time_left() == at_first {
+                future::yield_now().await;
+            }
+            io::Result::Ok(())
+        })
+    });
+    rig.signals.try_send(Signal::Term).unwrap();
+    assert!((0..100).all(|_| rig.executor.try_tick()));
+    assert!(!rig.run.is_finished());
+    rig.signal(Signal::Quit);
+    assert_eq!(rig.report().exit_status(), 0);
+}
+
+/// How shutdown can begin before the run does.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Trigger,
+    Signal(Signal),
+}
+
+#[test]
+fn every_service_runs_and_is_told_when_shutdown_began_before_the_run() {
+    let befores = [Before::Trigger, Before::Signal(Signal::Term), Before::Signal(Signal::Quit)];
+    for before in befores {
+        for grace in [Duration::ZERO, adieu::GRACE] {
+            let (cleaned_up, seen) = unbounded();
+            // Needs a few turns, and no time.
+            let cleans_up = |name: &'static str| {
+                let cleaned_up = cleaned_up.clone();
+                async move |cx: Context| {
+                    cx.shutdown().begun().await;
+                    for _ in 0..10 {
+                        future::yield_now().await;
+                    }
+                    cx.spawn(async move { cleaned_up.try_send(name).unwrap() });
+                    io::Result::Ok(())
+                }
+            };
+            let executor = LocalExecutor::new();
+            let (signals, received) = unbounded();
+            let supervisor = Supervisor::new()
+                .grace(grace)
+                .service("one", cleans_up("one"))
+                .service("two", cleans_up("two"))
+                .next_stage()
+                .service("last", cleans_up("last"));
+            match before {
+                Before::Trigger => supervisor.trigger().shut_down(),
+                Before::Signal(signal) => signals.try_send(signal).unwrap(),
+            }
+            let run = executor.spawn(supervisor.run(received));
+            settle(&executor);
+            let report = future::block_on(run).expect("names differ");
+            assert!(report.is_graceful(), "{before:?}, {grace:?}: {report}");
+            let order: Vec<_> = std::iter::from_fn(|| seen.try_recv().ok()).collect();
+            assert_eq!(order, ["one", "two", "last"], "{before:?}, {grace:?}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use adieu::{Cause, Peer, Report, Signal};
+use adieu::{Cause, Peer, Report, Signal, Straggler};
 
 use crate::accounts;
 use crate::answers::{Answer, content};
@@ -11,7 +11,7 @@ use crate::client::{id, is_raw};
 use crate::net::{End, look};
 use crate::plan::{BodyPlan, ClientPlan, Event, RequestPlan, ServicePlan, Talk, Then};
 use crate::talk;
-use crate::watch::{Watch, all_have_finished, until};
+use crate::watch::{Watch, all_have_finished, has_trouble, until};
 use crate::world::{Asked, Seen, Stamp, World};
 
 /// The least that half a head is given, and a connection that lingers.
@@ -34,9 +34,9 @@ pub fn judge(world: &World, report: &Report, watch: &Watch) {
             world.violation(format_args!("service {number}: {violation}"));
         }
     }
-    for straggler in report.stragglers.iter().flat_map(|straggler| &straggler.connection) {
-        if !straggler.state.is_in_flight() {
-            world.violation(format_args!("it is cut off with nothing in flight: {straggler}"));
+    for straggler in &report.stragglers {
+        if let Err(violation) = judge_straggler(world, watch, straggler) {
+            world.violation(format_args!("{violation}: {straggler}"));
         }
     }
     if report.took > world.plan.grace {
@@ -56,6 +56,22 @@ pub fn judge(world: &World, report: &Report, watch: &Watch) {
     }
     if report.exit_status() != exit_status(report) {
         world.violation(format_args!("the exit status is {}: {report}", report.exit_status()));
+    }
+}
+
+/// What is cut off has waited for something: what can end without waiting has ended.
+fn judge_straggler(world: &World, watch: &Watch, left: &Straggler) -> Result<(), &'static str> {
+    let number: usize = left.service.parse().map_err(|_| "there is no such service")?;
+    let (plan, served) = (&world.plan.services[number], &world.served[number]);
+    // Its time was over at this instant, or it was ended early.
+    let at = until(world, world.plan.stages[number]).min(watch.finished).unwrap_or_default();
+    match &left.connection {
+        Some(connection) if connection.state.is_in_flight() => Ok(()),
+        Some(_) => Err("it is cut off with nothing in flight"),
+        None if plan.listens() && !served.returned.get() && !has_trouble(world, number, at) => {
+            Err("it is cut off, and its listener could have been closed")
+        }
+        None => Ok(()),
     }
 }
 
@@ -85,6 +101,7 @@ fn is_a_cause(world: &World, cause: &Cause, time: Duration) -> bool {
 
 fn exit_status(report: &Report) -> u8 {
     match report.aborted {
+        Some(Signal::Hup) => 129,
         Some(Signal::Int) => 130,
         Some(Signal::Quit) => 131,
         Some(_term) => 143,

@@ -45,6 +45,7 @@ pub struct UnkindListener {
     pub world: Rc<World>,
     pub service: usize,
     pub shutdown: Shutdown,
+    pub handshakes: Duration,
     pub rng: Rng,
 }
 
@@ -74,6 +75,14 @@ impl Listener for UnkindListener {
 
     fn address(&self) -> String {
         self.inner.address()
+    }
+
+    fn refuse_newcomers(&mut self) -> Duration {
+        self.handshakes
+    }
+
+    fn has_half_open(&mut self) -> bool {
+        self.rng.usize(..8) > 0
     }
 }
 

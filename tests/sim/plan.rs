@@ -19,6 +19,8 @@ pub struct Plan {
     pub stages: Vec<usize>,
     pub clients: Vec<ClientPlan>,
     pub events: Vec<(Duration, Event)>,
+    /// What happens at the first instant happens before the run has its first turn.
+    pub early: bool,
 }
 
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub enum ServicePlan {
     Http {
         max_connections: usize,
         limits: Limits,
+        /// For how long its listener waits for handshakes at the end.
+        handshakes: Duration,
     },
     Tcp,
     /// Is told, and then takes so long to end.
@@ -184,7 +188,9 @@ impl Plan {
         let grace = [0, 0, 1_000, 3_000, 10_000, 10_000][rng.usize(..6)];
         let grace = Duration::from_millis(grace);
         let (stages, reserves) = stages(rng, services.len(), grace);
-        Plan { seed, lame_duck: rest(rng), grace, reserves, services, stages, clients, events }
+        let early = one_in(rng, 4);
+        let lame_duck = rest(rng);
+        Plan { seed, lame_duck, grace, reserves, services, stages, clients, events, early }
     }
 }
 
@@ -234,14 +240,16 @@ fn http(rng: &mut Rng) -> ServicePlan {
         limits.requests = rng.u64(1..4);
     }
     let max_connections = if one_in(rng, 5) { rng.usize(1..4) } else { 1000 };
-    ServicePlan::Http { max_connections, limits }
+    let handshakes = Duration::from_millis([0, 1, 500][rng.usize(..3)]);
+    ServicePlan::Http { max_connections, limits, handshakes }
 }
 
 fn cause(rng: &mut Rng) -> Event {
     match rng.usize(..20) {
         0..4 => Event::Trigger,
         4..8 => Event::Signal(Signal::Int),
-        8 | 9 => Event::Signal(Signal::Quit),
+        8..11 => Event::Signal(Signal::Quit),
+        11 => Event::Signal(Signal::Hup),
         _ => Event::Signal(Signal::Term),
     }
 }

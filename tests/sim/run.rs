@@ -75,11 +75,16 @@ fn perform(
         }
     }
     let trigger = supervisor.trigger();
+    let at_first = world.plan.events.iter().take_while(|(at, _)| at.is_zero()).count();
+    let early = if world.plan.early { at_first } else { 0 };
+    for (_, event) in &world.plan.events[..early] {
+        happen(world, event, &signals, &trigger);
+    }
     let run = executor.spawn(supervisor.run(received));
     for number in 0..world.plan.clients.len() {
         executor.spawn(client::live(world.clone(), number)).detach();
     }
-    executor.spawn(befall(world.clone(), signals, trigger)).detach();
+    executor.spawn(befall(world.clone(), early, signals, trigger)).detach();
     for _ in 0..INSTANTS {
         if !(0..TURNS).any(|_| !executor.try_tick()) {
             world.violation(format_args!("something goes on for ever at one instant"));
@@ -100,30 +105,33 @@ fn perform(
     Some(future::block_on(run).expect("names are numbers"))
 }
 
-/// Lets the plan's events happen.
-async fn befall(world: Rc<World>, signals: Sender<Signal>, trigger: Trigger) {
-    let mut now = Duration::ZERO;
-    for (at, event) in &world.plan.events {
-        world.sleep(*at - now).await;
-        now = *at;
-        world.tell(format_args!("{event:?}"));
-        match event {
-            Event::Signal(signal) => {
-                let first = world.signalled.get().unwrap_or(now);
-                world.signalled.set(Some(first));
-                let aborts = now >= first + PAIR || *signal == Signal::Quit;
-                world.aborted.set(world.aborted.get() || aborts);
-                // The run may be over.
-                let _ = signals.try_send(*signal);
-            }
-            Event::Trigger => trigger.shut_down(),
-            Event::Accept(service, code) => {
-                let error = std::io::Error::from_raw_os_error(*code);
-                world.served[*service].network.fail_accept(error);
-            }
-            Event::Starve(service, time) => {
-                world.served[*service].starved_until.set(now + *time);
-            }
+/// Lets the plan's events happen, but for the first ones, which have happened already.
+async fn befall(world: Rc<World>, early: usize, signals: Sender<Signal>, trigger: Trigger) {
+    for (at, event) in &world.plan.events[early..] {
+        world.sleep(*at - world.now()).await;
+        happen(&world, event, &signals, &trigger);
+    }
+}
+
+fn happen(world: &World, event: &Event, signals: &Sender<Signal>, trigger: &Trigger) {
+    let now = world.now();
+    world.tell(format_args!("{event:?}"));
+    match event {
+        Event::Signal(signal) => {
+            let first = world.signalled.get().unwrap_or(now);
+            world.signalled.set(Some(first));
+            let aborts = now >= first + PAIR || *signal == Signal::Quit;
+            world.aborted.set(world.aborted.get() || aborts);
+            // The run may be over.
+            let _ = signals.try_send(*signal);
+        }
+        Event::Trigger => trigger.shut_down(),
+        Event::Accept(service, code) => {
+            let error = std::io::Error::from_raw_os_error(*code);
+            world.served[*service].network.fail_accept(error);
+        }
+        Event::Starve(service, time) => {
+            world.served[*service].starved_until.set(now + *time);
         }
     }
 }

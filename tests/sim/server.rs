@@ -42,28 +42,34 @@ impl Service for Simulated {
         let _alive = world.alive.clone();
         let told = |world: &World| world.served[number].told.set(Some(world.now()));
         match plan {
-            ServicePlan::Http { max_connections, limits } => {
+            ServicePlan::Http { max_connections, limits, handshakes } => {
                 let rng = Rng::with_seed(world.plan.seed ^ number as u64);
                 let inner = listener;
-                let world = world.clone();
-                let handler = world.clone();
-                let listener = UnkindListener { inner, world, service: number, shutdown, rng };
+                let (service, handshakes) = (number, *handshakes);
+                let (here, handler) = (world.clone(), world.clone());
+                let listener =
+                    UnkindListener { inner, world: here, service, shutdown, handshakes, rng };
                 let http =
                     Http::new(move |request, exchange| handle(handler.clone(), request, exchange));
                 let server = Server::new(listener, http.limits(limits.clone()));
-                return server.max_connections(*max_connections).serve(cx).await;
+                let served = server.max_connections(*max_connections).serve(cx).await;
+                world.served[number].returned.set(true);
+                return served;
             }
             ServicePlan::Tcp => {
                 let rng = Rng::with_seed(world.plan.seed ^ number as u64);
                 let inner = listener;
-                let world = world.clone();
-                let handler = world.clone();
-                let listener = UnkindListener { inner, world, service: number, shutdown, rng };
+                let (service, handshakes) = (number, Duration::ZERO);
+                let (here, handler) = (world.clone(), world.clone());
+                let listener =
+                    UnkindListener { inner, world: here, service, shutdown, handshakes, rng };
                 let tcp =
                     Tcp::new(async move |stream: &mut UnkindStream, connection: &Connection| {
                         talk(&handler, number, stream, connection).await
                     });
-                return Server::new(listener, tcp).serve(cx).await;
+                let served = Server::new(listener, tcp).serve(cx).await;
+                world.served[number].returned.set(true);
+                return served;
             }
             ServicePlan::Told(takes) => {
                 shutdown.begun().await;

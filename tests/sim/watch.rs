@@ -103,7 +103,13 @@ impl Watch {
             self.drain_has_begun(world, stage);
         }
         for number in (0..world.served.len()).filter(|&i| world.plan.stages[i] == stage) {
-            if serves_on(world, number) && world.served[number].network.is_open() {
+            let handshakes = match world.plan.services[number] {
+                ServicePlan::Http { handshakes, .. } if !finished => handshakes,
+                _ => Duration::ZERO,
+            };
+            let late = self.told[stage].is_some_and(|told| now >= told + handshakes);
+            let open = world.served[number].network.is_open();
+            if late && open && serves_on(world, number) {
                 world.violation(format_args!("{number}: still listens"));
             }
             let open = || world.served[number].ends.borrow().iter().any(|end| !look(end).dropped);
@@ -279,7 +285,10 @@ fn has_closed(world: &World, plan: &ClientPlan, seen: &Seen) -> bool {
     let ends = world.served[plan.service].ends.borrow();
     match seen.peer.and_then(|peer| ends.get(peer - 1)) {
         Some(end) => look(end).dropped || look(end).half_closed,
-        None => !world.served[plan.service].network.is_open() || has_trouble(world, plan.service),
+        None => {
+            !world.served[plan.service].network.is_open()
+                || has_trouble(world, plan.service, world.now())
+        }
     }
 }
 
@@ -291,12 +300,11 @@ fn accepted_at(world: &World, plan: &ClientPlan, seen: &Seen) -> Duration {
 
 /// It ends only when it is told to, and then stops listening at once.
 fn serves_on(world: &World, service: usize) -> bool {
-    world.plan.services[service].listens() && !has_trouble(world, service)
+    world.plan.services[service].listens() && !has_trouble(world, service, world.now())
 }
 
 /// Its accept queue may be slow to empty, or its listener is broken.
-fn has_trouble(world: &World, service: usize) -> bool {
-    let now = world.now();
+pub fn has_trouble(world: &World, service: usize, now: Duration) -> bool {
     world.plan.events.iter().any(|(at, event)| match event {
         _ if *at > now => false,
         Event::Accept(of, error) => *of == service && *error != libc::ECONNABORTED,

@@ -79,6 +79,8 @@ pub struct Served {
     pub busy: Rc<()>,
     /// When it was told to stop.
     pub told: Cell<Option<Duration>>,
+    /// Its accept loop has come to its end.
+    pub returned: Cell<bool>,
 }
 
 pub struct World {
@@ -118,6 +120,7 @@ impl World {
             panics: Cell::default(),
             busy: Rc::default(),
             told: Cell::default(),
+            returned: Cell::default(),
         };
         World {
             seen: plan.clients.iter().map(|_| RefCell::default()).collect(),
