@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::net::Peer;
+use crate::printable::Printable;
 use crate::register::{Entry, HEAD_GRACE, limit_due};
 use crate::service::Context as ServiceContext;
 use crate::shutdown::Shutdown;
@@ -186,12 +187,13 @@ impl Connection {
         Poll::Pending
     }
 
-    /// Notes the request in flight, as the report should name it if it becomes a straggler.
+    /// Notes the request in flight, as the report should name it if it becomes a straggler. What in it
+    /// would not simply print, such as a control character, is escaped.
     pub fn set_request(&self, line: fmt::Arguments<'_>) {
         let mut request = self.entry.request.borrow_mut();
         request.clear();
         // Writing to a String cannot fail.
-        let _ = fmt::Write::write_fmt(&mut *request, line);
+        let _ = fmt::Write::write_fmt(&mut Printable(&mut request), line);
     }
 
     /// Notes what is waited for while a request is [active](State::Active), as the report should tell

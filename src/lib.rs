@@ -30,6 +30,7 @@
 //! | `serving.rs` | the task of one connection: how it ended, a panic contained |
 //! | `linger.rs` | the end of a connection: its last bytes are not overtaken by a reset |
 //! | `per_peer.rs` | how many connections each peer has open, where that is limited |
+//! | `printable.rs` | text from the network, made fit for terminals and logs |
 //! | `net/` | [`Listener`] and [`Stream`]; TCP and Unix sockets, [`SocketListener`] for either |
 //! | `clock.rs` | [`Clock`]: now and sleep, injected |
 //! | `report.rs` | [`Report`], [`Outcome`], [`Cause`], exit status |
@@ -70,6 +71,7 @@ mod net;
 #[cfg(any(feature = "http", feature = "hyper"))]
 mod newcomer;
 mod per_peer;
+mod printable;
 mod register;
 mod report;
 mod run;
