@@ -138,6 +138,26 @@ impl Connection {
         }
     }
 
+    /// Gives the connection until `at`, or for ever.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn limit_at(&self, at: Option<Instant>) {
+        self.entry.expired.set(false);
+        self.entry.due.set(at);
+        if self.draining() {
+            self.hurry_head();
+        }
+        let sweep = self.clock().now().checked_add(self.cx.register.shortest_limit());
+        if at.zip(sweep).is_some_and(|(at, sweep)| at < sweep) {
+            self.cx.register.tell_of_shorter_limit();
+        }
+    }
+
+    /// Says that the connection does what it does since then.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn set_since(&self, since: Instant) {
+        self.entry.since.set(since);
+    }
+
     /// While the drain is on, a half-sent request head gets two seconds at most.
     fn hurry_head(&self) {
         if self.state() == State::Head {

@@ -1,5 +1,6 @@
 //! The end of a connection after its last byte is written.
 
+use std::borrow::Borrow;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -18,7 +19,11 @@ const LINGER_DRAINING: Duration = Duration::from_millis(100);
 
 /// Half-closes, then reads what still comes until the peer closes too, for a short time at most: a
 /// reset in reply to late bytes of the client must not overtake what was written last (RFC 9112, 9.6).
-pub(crate) async fn linger<S: Stream>(mut stream: S, connection: Connection) -> io::Result<()> {
+pub(crate) async fn linger<S: Stream>(
+    mut stream: S,
+    connection: impl Borrow<Connection>,
+) -> io::Result<()> {
+    let connection = connection.borrow();
     connection.set_state(State::Closing, None);
     stream.half_close()?;
     let peer_closes = async {

@@ -197,7 +197,8 @@ impl Register {
         self.tell_of_shorter_limit();
     }
 
-    fn tell_of_shorter_limit(&self) {
+    /// Has the sweep look sooner than it meant to.
+    pub(crate) fn tell_of_shorter_limit(&self) {
         // If the channel is full, somebody is being told already.
         let _ = self.shorter.try_send(());
     }

@@ -14,8 +14,8 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
-use ::hyper::body::Incoming;
 use ::hyper::service::Service;
 use ::hyper::{Request, Response};
 use tonic::Status;
@@ -26,7 +26,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::error::Error;
-use crate::hyper::{Hyper, tower};
+use crate::hyper::{Hyper, Limits, RequestBody, tower};
 use crate::net::SocketListener;
 use crate::server::Server;
 use health::Health;
@@ -68,8 +68,9 @@ pub struct Grpc {
     health: HealthReporter,
 }
 
-type Route =
-    Box<dyn Service<Request<Incoming>, Response = Answer, Error = Infallible, Future = Answering>>;
+type Route = Box<
+    dyn Service<Request<RequestBody>, Response = Answer, Error = Infallible, Future = Answering>,
+>;
 type Answer = Response<Body>;
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, Infallible>>>>;
 
@@ -99,7 +100,7 @@ impl Grpc {
     /// is serving from now on; [`health`](Grpc::health) can change that.
     pub fn service<S>(mut self, service: S) -> Grpc
     where
-        S: tower_service::Service<Request<Incoming>, Response = Answer, Error = Infallible>
+        S: tower_service::Service<Request<RequestBody>, Response = Answer, Error = Infallible>
             + NamedService
             + Clone
             + 'static,
@@ -112,7 +113,7 @@ impl Grpc {
 
     fn route<S>(&mut self, service: S)
     where
-        S: tower_service::Service<Request<Incoming>, Response = Answer, Error = Infallible>
+        S: tower_service::Service<Request<RequestBody>, Response = Answer, Error = Infallible>
             + NamedService
             + Clone
             + 'static,
@@ -126,18 +127,22 @@ impl Grpc {
         self.health.clone()
     }
 
-    /// Binds a TCP or Unix socket (see [`SocketListener::bind`]) and serves all of it there.
+    /// Binds a TCP or Unix socket (see [`SocketListener::bind`]) and serves all of it there, within the
+    /// default [`Limits`] but for two: a stream of messages may be as long as it likes and rest for as
+    /// long as it likes, so the body of a request has no limit in size ([`Limits::body_size`]; tonic limits each
+    /// message to 4 MiB) and none in time ([`Limits::body_time`]). `Server::limits` sets others.
     pub fn bind(self, address: &str) -> Result<Server<SocketListener, Hyper<Grpc>>, Error> {
-        Hyper::bind(address, self)
+        let limits = Limits { body_size: u64::MAX, body_time: Duration::MAX, ..Limits::default() };
+        Ok(Hyper::bind(address, self)?.limits(limits))
     }
 }
 
-impl Service<Request<Incoming>> for Grpc {
+impl Service<Request<RequestBody>> for Grpc {
     type Response = Answer;
     type Error = Infallible;
     type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Answering {
+    fn call(&self, request: Request<RequestBody>) -> Answering {
         // A path is `/package.Service/Method`.
         let service = request.uri().path().split('/').nth(1).unwrap_or_default();
         let limit = deadline::of(request.headers());

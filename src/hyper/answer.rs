@@ -1,141 +1,204 @@
-//! A request and its answer, watched to the end of its last byte.
+//! A request answered: by the service, or in its stead; and the head of the answer made fit to be sent.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use ::hyper::body::{Body, Frame, Incoming, SizeHint};
-#[cfg(feature = "grpc")]
-use ::hyper::header::CONTENT_TYPE;
-use ::hyper::header::{CONNECTION, HeaderMap, HeaderValue};
+use ::hyper::body::Body;
+use ::hyper::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderName, HeaderValue,
+};
 use ::hyper::service::Service;
-use ::hyper::{Request, Response, StatusCode};
+use ::hyper::{Method, Request, Response, StatusCode, Version};
 use futures_lite::FutureExt;
-use log::error;
-use pin_project_lite::pin_project;
+use log::{debug, error};
 
-use super::Hyper;
-use super::drive::Talk;
+use super::body::{Fault, RequestBody, Upload};
+use super::request;
+use crate::connection::Connection;
 use crate::report::panic_message;
 
-/// A request in flight: until it is dropped.
-pub(super) struct Asked {
-    talk: Rc<Talk>,
-    began: Instant,
-    status: Cell<StatusCode>,
-    answered: Cell<bool>,
+/// Who asked, as far as the form of the answer depends on it.
+pub(super) struct Asker {
+    method: Method,
+    version: Version,
+    is_grpc: bool,
 }
 
-impl Asked {
-    pub(super) fn new(talk: Rc<Talk>) -> Asked {
-        let began = talk.connection.clock().now();
-        Asked { talk, began, status: Cell::new(StatusCode::OK), answered: Cell::new(false) }
+impl Asker {
+    fn of<B>(request: &Request<B>) -> Asker {
+        let (method, version) = (request.method().clone(), request.version());
+        Asker { method, version, is_grpc: is_grpc(request.headers()) }
     }
-}
 
-impl Drop for Asked {
-    fn drop(&mut self) {
-        if self.answered.get() {
-            let connection = &self.talk.connection;
-            let took = connection.clock().now().saturating_duration_since(self.began);
-            connection.count_answer(self.status.get().as_u16(), took);
+    /// An answer that the service does not give, in words that the client understands.
+    fn refusal<B>(&self, status: StatusCode) -> Response<Option<B>> {
+        #[cfg(feature = "grpc")]
+        if self.is_grpc {
+            return grpc_status(status).into_http();
         }
-        self.talk.end();
-    }
-}
-
-/// Has the service answer. A panic is answered too: with 500, or in gRPC's words.
-pub(super) async fn watched<S, B>(
-    hyper: Rc<Hyper<S>>,
-    request: Request<Incoming>,
-    asked: Asked,
-) -> Result<Response<Answer<B>>, S::Error>
-where
-    S: Service<Request<Incoming>, Response = Response<B>>,
-    B: Body,
-{
-    let apology = apology(request.headers());
-    // Inside the guard even when it is called: a service need not be an async fn.
-    let answering = async { hyper.service.call(request).await };
-    match AssertUnwindSafe(answering).catch_unwind().await {
-        Ok(answered) => {
-            let mut response = answered?;
-            if asked.talk.is_last() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            asked.status.set(response.status());
-            Ok(response.map(|body| Answer { body: Some(body), asked }))
+        let _ = self.is_grpc;
+        let mut response = Response::new(None);
+        *response.status_mut() = status;
+        if status.is_client_error() && self.version != Version::HTTP_2 {
+            // What comes behind a request that was not understood may be part of it.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Err(panic) => {
-            let connection = &asked.talk.connection;
-            connection.count_panic();
-            let name = connection.context().name();
-            error!("{name}: the service panicked: {}", panic_message(&*panic));
-            let response = apology();
-            asked.status.set(response.status());
-            Ok(response.map(|()| Answer { body: None, asked }))
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            // RFC 9110, 15.5.6: a 405 must tell what is allowed.
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(ALLOWED));
         }
-    }
-}
-
-/// What is answered after a panic, in words that the client understands.
-fn apology(headers: &HeaderMap) -> fn() -> Response<()> {
-    #[cfg(feature = "grpc")]
-    if headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(GRPC)) {
-        return || tonic::Status::internal("the service panicked").into_http();
-    }
-    let _ = headers;
-    || {
-        let mut response = Response::new(());
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
     }
 }
 
-#[cfg(feature = "grpc")]
-const GRPC: &[u8] = b"application/grpc";
+/// What goes to the service; it may allow less.
+const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
 
-pin_project! {
-    /// An answer's body; with it the request in flight ends.
-    pub(super) struct Answer<B> {
-        #[pin]
-        body: Option<B>,
-        asked: Asked,
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(::hyper::header::CONTENT_TYPE);
+    cfg!(feature = "grpc") && kind.is_some_and(|it| it.as_bytes().starts_with(b"application/grpc"))
+}
+
+#[cfg(feature = "grpc")]
+fn grpc_status(status: StatusCode) -> tonic::Status {
+    let words = status.canonical_reason().unwrap_or_default();
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => tonic::Status::resource_exhausted(words),
+        StatusCode::REQUEST_TIMEOUT => tonic::Status::deadline_exceeded(words),
+        StatusCode::METHOD_NOT_ALLOWED => tonic::Status::unimplemented(words),
+        _ => tonic::Status::internal(words),
     }
 }
 
-impl<B: Body> Body for Answer<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let mut this = self.project();
-        let Some(mut body) = this.body.as_mut().as_pin_mut() else {
-            return Poll::Ready(None);
-        };
-        let frame = ready!(body.as_mut().poll_frame(cx));
-        if frame.is_none() || body.is_end_stream() {
-            this.asked.answered.set(true);
+/// Has the service answer; or answers in its stead, where it must not be asked, has panicked, or has
+/// met a body that keeps to no limit. The response has no body where no content is to be sent.
+pub(super) async fn ask<S, B>(
+    service: &S,
+    request: Request<RequestBody>,
+    upload: &Upload,
+    connection: &Connection,
+    date: &DateLine,
+) -> Result<Response<Option<B>>, S::Error>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>>,
+    B: Body,
+{
+    let asker = Asker::of(&request);
+    let name = connection.context().name();
+    let refused = upload.fault().map(Fault::status).map_or(request::check(&request), Err);
+    let mut response = match refused {
+        Err(status) => {
+            debug!("{name}: {}: refused with {status}", connection.peer());
+            asker.refusal(status)
         }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let is_end = self.body.as_ref().is_none_or(Body::is_end_stream);
-        if is_end {
-            // hyper will not ask for a frame.
-            self.asked.answered.set(true);
+        Ok(()) => {
+            // Inside the guard even when it is called: a service need not be an async fn.
+            let answering = async { service.call(request).await };
+            let answered = AssertUnwindSafe(answering).catch_unwind().await;
+            match (answered, upload.fault()) {
+                (Ok(_), Some(fault)) => {
+                    let status = fault.status();
+                    debug!("{name}: {}: refused with {status}", connection.peer());
+                    asker.refusal(status)
+                }
+                (Ok(response), None) => response?.map(Some),
+                (Err(panic), _) => {
+                    connection.count_panic();
+                    error!("{name}: the service panicked: {}", panic_message(&*panic));
+                    asker.refusal(StatusCode::INTERNAL_SERVER_ERROR)
+                }
+            }
         }
-        is_end
+    };
+    if !is_final(response.status(), &asker) {
+        error!("{name}: {} is no answer to a request", response.status());
+        response = asker.refusal(StatusCode::INTERNAL_SERVER_ERROR);
     }
+    fit(&mut response, &asker, date);
+    Ok(response)
+}
 
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+/// Whether a status ends an exchange. HTTP/2 has no upgrade (RFC 9113, 8.6).
+fn is_final(status: StatusCode, asker: &Asker) -> bool {
+    let upgrades = status == StatusCode::SWITCHING_PROTOCOLS && asker.version == Version::HTTP_11;
+    upgrades || !status.is_informational()
+}
+
+/// Makes the head fit: what is for one connection only, and how the content is framed, are the server's
+/// to say. Takes the body away where no content follows.
+fn fit<B: Body>(response: &mut Response<Option<B>>, asker: &Asker, date: &DateLine) {
+    let is_http2 = asker.version == Version::HTTP_2;
+    let status = response.status();
+    let length = response.body().as_ref().map_or(Some(0), |body| body.size_hint().exact());
+    let headers = response.headers_mut();
+    remove_hop_by_hop(headers, is_http2);
+    let is_head = asker.method == Method::HEAD;
+    let is_told = headers.contains_key(CONTENT_LENGTH);
+    match length {
+        // RFC 9110, 8.6: it must not say how long it is.
+        _ if status.is_informational() || status == StatusCode::NO_CONTENT => {
+            headers.remove(CONTENT_LENGTH);
+        }
+        // The length is that of the answer to a GET, if the service knows it.
+        _ if status == StatusCode::NOT_MODIFIED || (is_head && is_told) => {}
+        Some(length) if is_told || length > 0 => {
+            let length = if has_no_content(status) { 0 } else { length };
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
+        // One length at most, and hyper and h2 hold the content to it.
+        None if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() => {
+            headers.remove(CONTENT_LENGTH);
+        }
+        _ => {}
+    }
+    if is_http2 && !headers.contains_key(DATE) {
+        headers.insert(DATE, date.now()); // hyper adds it over HTTP/1.1
+    }
+    let has_content = !is_head && !has_no_content(status);
+    response.body_mut().take_if(|body| !has_content || body.is_end_stream());
+}
+
+/// Statuses whose answers end with the head (RFC 9112, 6.3), and 205, which has nothing to say.
+fn has_no_content(status: StatusCode) -> bool {
+    use StatusCode as S;
+    status.is_informational()
+        || [S::NO_CONTENT, S::NOT_MODIFIED, S::RESET_CONTENT].contains(&status)
+}
+
+/// Takes away what is for one connection only (RFC 9110, 7.6.1). In HTTP/1.1 a service may still ask for
+/// `Connection: close`, and answer an upgrade.
+fn remove_hop_by_hop(headers: &mut HeaderMap, is_http2: bool) {
+    let is_own = |name: &HeaderName| match name.as_str() {
+        "transfer-encoding" | "keep-alive" | "proxy-connection" | "te" => true,
+        "connection" | "upgrade" => is_http2,
+        _ => false,
+    };
+    let mut names: Vec<HeaderName> = headers.keys().filter(|name| is_own(name)).cloned().collect();
+    if is_http2 {
+        let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+        let named = values.flat_map(|value| value.split(','));
+        names.extend(named.filter_map(|name| name.trim().parse().ok()));
+    }
+    names.into_iter().for_each(|name| drop(headers.remove(name)));
+}
+
+/// The value of the Date header, made anew once a second.
+#[derive(Default)]
+pub(super) struct DateLine {
+    second: Cell<u64>,
+    value: RefCell<Option<HeaderValue>>,
+}
+
+impl DateLine {
+    fn now(&self) -> HeaderValue {
+        let now = SystemTime::now();
+        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let mut value = self.value.borrow_mut();
+        if self.second.replace(second) != second {
+            *value = None;
+        }
+        let made = || HeaderValue::from_str(&httpdate::fmt_http_date(now));
+        value.get_or_insert_with(|| made().expect("a date is plain text")).clone()
     }
 }

@@ -8,10 +8,10 @@ use std::pin::Pin;
 use std::process::Command;
 use std::time::Duration;
 
-use adieu::hyper::hyper::body::{Body, Frame, Incoming};
+use adieu::hyper::hyper::body::{Body, Frame};
 use adieu::hyper::hyper::service::service_fn;
 use adieu::hyper::hyper::{Request, Response};
-use adieu::hyper::{Exchange, Hyper};
+use adieu::hyper::{Exchange, Hyper, RequestBody};
 use adieu::testing::{MemoryStream, Network, memory, settle};
 use adieu::{Listener, Report, Server, Signal, State, Supervisor, Trigger};
 use futures_lite::{future, stream};
@@ -24,13 +24,13 @@ const GET: &[u8] = b"GET /it HTTP/1.1\r\nHost: test\r\n\r\n";
 
 type Answer = Result<Response<String>, Infallible>;
 
-async fn hello(request: Request<Incoming>) -> Answer {
+async fn hello(request: Request<RequestBody>) -> Answer {
     let exchange = request.extensions().get::<Exchange>().expect("every request has one");
     Ok(Response::new(format!("{:?} for {}", request.version(), exchange.peer())))
 }
 
 /// Answers `/slow` when shutdown has begun, everything else at once.
-async fn slow(request: Request<Incoming>) -> Answer {
+async fn slow(request: Request<RequestBody>) -> Answer {
     let exchange = request.extensions().get::<Exchange>().expect("every request has one");
     exchange.shutdown().begun().await;
     future::yield_now().await;
@@ -39,7 +39,7 @@ async fn slow(request: Request<Incoming>) -> Answer {
 
 fn serve<F, Fut>(answer: F) -> (Bench, Network)
 where
-    F: Fn(Request<Incoming>) -> Fut + 'static,
+    F: Fn(Request<RequestBody>) -> Fut + 'static,
     Fut: Future<Output = Answer> + 'static,
 {
     let (listener, network) = memory();
@@ -284,7 +284,7 @@ fn an_http2_client_that_does_not_answer_the_goodbye_gets_two_seconds() {
 
 #[test]
 fn an_upgraded_stream_is_the_handlers_and_is_waited_for() {
-    async fn upgrade(request: Request<Incoming>) -> Answer {
+    async fn upgrade(request: Request<RequestBody>) -> Answer {
         let exchange = request.extensions().get::<Exchange>().cloned();
         let exchange = exchange.expect("every request has one");
         let upgrade = adieu::hyper::hyper::upgrade::on(request);
@@ -361,7 +361,7 @@ impl Body for Drip {
 fn with_server<T>(client: impl AsyncFnOnce(String, Trigger) -> T) -> (T, Report) {
     let supervisor = Supervisor::new();
     let (trigger, by_request) = (supervisor.trigger(), supervisor.trigger());
-    let drip = service_fn(move |request: Request<Incoming>| {
+    let drip = service_fn(move |request: Request<RequestBody>| {
         let is_long = request.uri().path() == "/long";
         if is_long {
             by_request.shut_down();

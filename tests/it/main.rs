@@ -20,12 +20,16 @@ mod fuzz_quick;
 mod grpc;
 #[cfg(feature = "http")]
 mod guard;
+#[cfg(feature = "hyper")]
+mod h2;
 #[cfg(feature = "http")]
 mod harness;
 #[cfg(feature = "hyper")]
 mod hyper;
 #[cfg(feature = "hyper")]
 mod hyper_hostile;
+#[cfg(feature = "hyper")]
+mod hyper_slow;
 #[cfg(feature = "http")]
 mod lame_duck;
 #[cfg(feature = "http")]

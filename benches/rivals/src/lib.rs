@@ -3,14 +3,14 @@
 use std::convert::Infallible;
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes};
 use hyper::{Request, Response};
 
 #[path = "../../../examples/proto/mod.rs"]
 pub mod proto;
 
 /// Answers at once; `/read` when the body has arrived, or has broken.
-pub async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+pub async fn hello<B: Body>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
     if request.uri().path() == "/read" {
         drop(request.into_body().collect().await);
     }

@@ -1,0 +1,235 @@
+//! Clients of the `hyper` feature that take their answers slowly, or not at all: an answer is under way
+//! until the system has taken its last byte.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::Duration;
+
+use adieu::hyper::hyper::service::service_fn;
+use adieu::hyper::hyper::{Request, Response};
+use adieu::hyper::{Hyper, RequestBody};
+use adieu::testing::{Network, memory, settle};
+use adieu::{Counts, Report, Server, Signal, Snapshot, State, Status, Waiting};
+
+use crate::bench::Bench;
+use crate::h2::{self, Client, content};
+
+const SECOND: Duration = Duration::from_secs(1);
+const GET: &[u8] = b"GET /it HTTP/1.1\r\nHost: test\r\n\r\n";
+
+/// How much is answered: more than any buffer on the way holds.
+const SIZE: usize = 1_000_000;
+
+/// A server whose every answer is one frame of [`SIZE`] bytes.
+struct Slow {
+    bench: Bench,
+    network: Network,
+    status: Rc<RefCell<Option<Status>>>,
+    /// How many requests the service was asked.
+    asked: Rc<Cell<usize>>,
+}
+
+impl Slow {
+    fn start() -> Slow {
+        Slow::with(|_| SIZE)
+    }
+
+    /// The same with answers as long as `size` says of a path.
+    fn with(size: impl Fn(&str) -> usize + 'static) -> Slow {
+        let (listener, network) = memory();
+        let asked = Rc::new(Cell::new(0));
+        let counted = asked.clone();
+        let answer = move |request: Request<RequestBody>| {
+            counted.set(counted.get() + 1);
+            let answer = Response::new("x".repeat(size(request.uri().path())));
+            std::future::ready(Ok::<_, Infallible>(answer))
+        };
+        let server = Server::new(listener, Hyper::new(service_fn(answer)));
+        let status = Rc::new(RefCell::new(None));
+        let told = status.clone();
+        // A service that hands out the view of the run.
+        let observer = async move |cx: adieu::Context| {
+            *told.borrow_mut() = Some(cx.status().clone());
+            Ok::<_, Infallible>(())
+        };
+        let bench = Bench::start(|s| s.service("web", server).service("observer", observer));
+        Slow { bench, network, status, asked }
+    }
+
+    fn h2(&self, window: u32) -> Client {
+        let client = Client::connect(&self.network, window);
+        settle(&self.bench.executor);
+        client
+    }
+
+    fn settle(&self) {
+        settle(&self.bench.executor);
+    }
+
+    fn status(&self) -> Status {
+        self.status.borrow().clone().expect("the run has begun")
+    }
+
+    fn counts(&self) -> Counts {
+        self.status().services()[0].counts.clone()
+    }
+
+    /// How many connections are in this state.
+    fn open(&self, state: State) -> usize {
+        let open = self.status().services()[0].open;
+        open.into_iter().filter(|(it, _)| *it == state).map(|(_, count)| count).sum()
+    }
+
+    /// The one connection that the drain waits for.
+    fn straggler(&self) -> Snapshot {
+        let (mut named, more) = self.status().stragglers(1);
+        assert_eq!((named.len(), more), (1, 0));
+        named.remove(0).connection.expect("it is a connection")
+    }
+}
+
+fn the_straggler(report: &Report) -> &Snapshot {
+    assert_eq!(report.stragglers.len(), 1, "{report}");
+    report.stragglers[0].connection.as_ref().expect("it is a connection")
+}
+
+/// Takes an answer window by window, each second one, for as long as `until` says. Returns the frames.
+fn take_slowly(
+    slow: &Slow,
+    client: &mut Client,
+    by: u32,
+    until: impl Fn(usize) -> bool,
+) -> Vec<h2::Frame> {
+    let mut frames = client.frames();
+    while until(content(&frames)) {
+        assert!(!client.stream.is_gone(), "cut after {} bytes", content(&frames));
+        client.widen(1, by);
+        client.widen(0, by);
+        slow.bench.pass(SECOND);
+        frames.extend(client.frames());
+    }
+    frames
+}
+
+#[test]
+fn an_http2_answer_is_under_way_until_its_last_byte_is_written() {
+    let slow = Slow::start();
+    let mut client = slow.h2(10_000);
+    client.get(1, "/it");
+    slow.settle();
+    let mut frames = take_slowly(&slow, &mut client, 10_000, |taken| taken < SIZE - 10_000);
+    // Ninety-nine seconds have passed, and the idle limit of a minute with them.
+    assert_eq!((slow.open(State::Active), slow.counts().requests), (1, 0));
+    client.widen(1, 9_999);
+    client.widen(0, 10_000);
+    slow.settle();
+    frames.extend(client.frames());
+    assert_eq!(content(&frames), SIZE - 1);
+    assert_eq!((slow.open(State::Active), slow.counts().requests), (1, 0));
+    client.widen(1, 1);
+    slow.settle();
+    frames.extend(client.frames());
+    assert_eq!(content(&frames), SIZE);
+    assert!(frames.last().is_some_and(h2::Frame::ends_stream));
+    assert_eq!((slow.open(State::Idle), slow.counts().requests), (1, 1));
+    assert!(slow.counts().latency.sum() >= 98 * SECOND);
+}
+
+#[test]
+fn an_http2_answer_that_is_taken_in_time_makes_a_graceful_bye() {
+    let slow = Slow::start();
+    let mut client = slow.h2(100_000);
+    client.get(1, "/it");
+    slow.settle();
+    let mut frames = take_slowly(&slow, &mut client, 100_000, |taken| taken < SIZE / 2);
+    slow.bench.signal(Signal::Term);
+    frames
+        .extend(take_slowly(&slow, &mut client, 100_000, |taken| taken + content(&frames) < SIZE));
+    slow.settle();
+    client.frames();
+    slow.settle();
+    assert!(client.stream.is_closed());
+    drop(client);
+    let report = slow.bench.report();
+    assert_eq!(report.exit_status(), 0, "{report}");
+    assert_eq!((report.services[0].counts.requests, report.services[0].counts.drained), (1, 1));
+}
+
+#[test]
+fn an_http2_answer_that_is_not_taken_in_time_is_cut_off_and_named() {
+    let slow = Slow::start();
+    let mut client = slow.h2(10_000);
+    client.get(1, "/it");
+    slow.settle();
+    slow.bench.signal(Signal::Term);
+    slow.bench.pass(SECOND);
+    let straggler = slow.straggler();
+    assert_eq!((straggler.state, straggler.waits_for), (State::Active, Waiting::Answer));
+    let frames = take_slowly(&slow, &mut client, 10_000, |taken| taken < 9 * 10_000);
+    assert!(content(&frames) < SIZE);
+    slow.bench.pass(2 * SECOND);
+    assert!(client.stream.is_gone());
+    let report = slow.bench.report();
+    assert_eq!(report.exit_status(), 124, "{report}");
+    let straggler = the_straggler(&report);
+    assert_eq!((straggler.state, straggler.waits_for), (State::Active, Waiting::Answer));
+    assert_eq!(straggler.request, "GET /it");
+    assert_eq!((report.services[0].counts.requests, report.services[0].counts.cut_off), (0, 1));
+}
+
+#[test]
+fn a_window_of_one_byte_each_half_second_is_not_called_graceful() {
+    let slow = Slow::start();
+    let mut client = slow.h2(1);
+    client.get(1, "/it");
+    slow.settle();
+    assert_eq!(content(&client.frames()), 1);
+    slow.bench.signal(Signal::Term);
+    for _ in 0..19 {
+        client.widen(1, 1);
+        slow.bench.pass(SECOND / 2);
+        assert_eq!(content(&client.frames()), 1);
+        assert!(!client.stream.is_gone());
+    }
+    slow.bench.pass(SECOND);
+    let report = slow.bench.report();
+    assert_eq!(report.exit_status(), 124, "{report}");
+    assert_eq!(the_straggler(&report).waits_for, Waiting::Answer);
+}
+
+#[test]
+fn an_answer_that_the_socket_does_not_take_is_cut_off_and_named() {
+    for is_http2 in [false, true] {
+        let slow = Slow::start();
+        let stream = slow.network.connect_with_capacity(10_000).expect("it listens");
+        let client = match is_http2 {
+            false => {
+                stream.send(GET);
+                stream
+            }
+            true => {
+                let client = Client::over(stream, u32::MAX >> 1);
+                client.widen(0, 1 << 30);
+                client.get(1, "/it");
+                client.stream
+            }
+        };
+        slow.settle();
+        slow.bench.signal(Signal::Term);
+        // It takes some of it each second.
+        for _ in 0..9 {
+            slow.bench.pass(SECOND);
+            let straggler = slow.straggler();
+            assert_eq!((straggler.state, straggler.waits_for), (State::Active, Waiting::Answer));
+            assert!(!client.receive(1000).is_empty());
+            slow.settle();
+        }
+        slow.bench.pass(SECOND);
+        assert!(client.is_gone());
+        let report = slow.bench.report();
+        assert_eq!(report.exit_status(), 124, "{report}");
+        assert_eq!(report.services[0].counts.requests, 0);
+        assert_eq!(the_straggler(&report).request, "GET /it");
+    }
+}
