@@ -86,7 +86,7 @@ enum Source {
     Http1(Incoming),
     /// With its length, as far as the client has told it, less what has come.
     Http2(RecvStream, Option<u64>),
-    /// Nobody reads it any more.
+    /// Nobody wants it any more.
     Gone,
 }
 
@@ -97,7 +97,10 @@ struct State {
     left: u64,
     /// What has come while nobody read.
     gathered: Vec<u8>,
+    /// Why the body has ended early.
     fault: Option<Fault>,
+    /// The same for its reader, who has not heard of it.
+    error: Option<BodyError>,
     /// How often the reader has found nothing.
     waits: u64,
     /// The reader, while it waits.
@@ -123,6 +126,7 @@ fn shared(source: Source, is_empty: bool, length: u64, most: u64) -> (RequestBod
         gathered: Vec::new(),
         // What says that it is too large need not come.
         fault: (length > most).then_some(Fault::TooLarge),
+        error: None,
         waits: 0,
         reader: None,
         answerer: None,
@@ -161,8 +165,9 @@ impl Upload {
     pub(super) fn time_out(&self) {
         if let Some(shared) = &self.0 {
             let state = &mut *lock(shared);
-            state.fault = Some(Fault::TooSlow);
-            state.reader.take().into_iter().for_each(Waker::wake);
+            let reader = state.reader.take();
+            state.error = Some(state.end(Fault::TooSlow, BodyError::TooSlow));
+            reader.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -190,11 +195,8 @@ impl State {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.fault {
-            None => {}
-            Some(Fault::TooLarge) => return Poll::Ready(Some(Err(BodyError::TooLarge))),
-            Some(Fault::TooSlow) => return Poll::Ready(Some(Err(BodyError::TooSlow))),
-            Some(Fault::Broken) => return Poll::Ready(None),
+        if let Some(error) = self.error.take() {
+            return Poll::Ready(Some(Err(error)));
         }
         let polled = match &mut self.source {
             Source::Http1(body) => Pin::new(body).poll_frame(cx).map_err(HyperError::from),
@@ -222,22 +224,31 @@ impl State {
         &mut self,
         frame: Result<Frame<Bytes>, HyperError>,
     ) -> Result<Frame<Bytes>, BodyError> {
-        let frame = frame.map_err(|error| {
-            self.fault = Some(Fault::Broken);
-            BodyError::Broken(error)
-        })?;
+        let frame = frame.map_err(|error| self.end(Fault::Broken, BodyError::Broken(error)))?;
         let length = frame.data_ref().map_or(0, Bytes::len) as u64;
         if let Source::Http2(_, Some(expected)) = &mut self.source {
             *expected = expected.saturating_sub(length);
         }
-        match self.left.checked_sub(length) {
-            Some(left) => self.left = left,
-            None => {
-                self.fault = Some(Fault::TooLarge);
-                return Err(BodyError::TooLarge);
-            }
-        }
+        let left = self.left.checked_sub(length);
+        self.left = left.ok_or_else(|| self.end(Fault::TooLarge, BodyError::TooLarge))?;
         Ok(frame)
+    }
+
+    /// Takes no more of the body; its reader is told why, once.
+    fn end(&mut self, fault: Fault, error: BodyError) -> BodyError {
+        self.discard();
+        self.fault = Some(fault);
+        error
+    }
+
+    /// Lets go of what is left of the body. What has come and will not be read makes room for the other
+    /// bodies of its connection.
+    fn discard(&mut self) {
+        let gathered = std::mem::take(&mut self.gathered);
+        if let Source::Http2(body, _) = &mut self.source {
+            release(body, gathered.len());
+        }
+        (self.source, self.reader) = (Source::Gone, None);
     }
 
     /// The reader has found nothing.
@@ -296,7 +307,8 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         let Some(shared) = &self.0 else { return true };
         let state = lock(shared);
-        state.gathered.is_empty()
+        state.error.is_none()
+            && state.gathered.is_empty()
             && match &state.source {
                 Source::Http1(body) => body.is_end_stream(),
                 Source::Http2(body, _) => body.is_end_stream(),
@@ -315,15 +327,9 @@ impl Body for RequestBody {
 }
 
 impl Drop for RequestBody {
-    /// What has come and will not be read makes room for the other bodies of its connection.
     fn drop(&mut self) {
         if let Some(shared) = &self.0 {
-            let state = &mut *lock(shared);
-            let gathered = std::mem::take(&mut state.gathered);
-            if let Source::Http2(body, _) = &mut state.source {
-                release(body, gathered.len());
-            }
-            (state.source, state.reader) = (Source::Gone, None);
+            lock(shared).discard();
         }
     }
 }

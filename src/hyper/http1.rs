@@ -35,7 +35,7 @@ use crate::net::Stream;
 const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// How much is read in a row, in bytes.
+/// How much is read before the other tasks get a turn, in bytes.
 const FAIR: usize = 128 * 1024;
 
 /// Serves one connection to its end.
@@ -53,7 +53,7 @@ where
     B: Body + 'static,
     B::Error: Into<HyperError>,
 {
-    let (io, wire) = io(stream, opening, FAIR);
+    let (io, wire) = io(stream, opening);
     let talk = Rc::new(Talk::new(connection, wire, hyper.limits.clone()));
     let mut builder = Builder::new();
     // The head's time is kept by the connection's limit, without a timer for each request. And a client
@@ -221,6 +221,7 @@ impl<T: Stream> Talk<T> {
         B: Body + 'static,
         B::Error: Into<HyperError>,
     {
+        self.wire.begin_turn(FAIR);
         loop {
             // Before the engine is polled, or news that comes with it would wake nobody.
             self.connection.wake_on_news(cx);

@@ -42,11 +42,11 @@ struct Shared<S> {
     stream: S,
     /// What was read before the engine asked for it.
     early: Vec<u8>,
-    /// How much may be read in a row before the other tasks get a turn: an engine reads on for as long
-    /// as something comes.
-    fair: usize,
-    /// How much was read since the socket was last asked; 0: ask it first whether there is something.
-    in_a_row: usize,
+    /// How much may be read before the other tasks get a turn: an engine reads on for as long as
+    /// something comes.
+    turn: usize,
+    /// Whether the last read was full, so that there may be more.
+    more: bool,
     /// Whether the next read looks at the socket, even if nobody has said that something is there.
     look: bool,
     /// Whether the client has closed its side.
@@ -73,11 +73,11 @@ pub(super) struct News {
     pub(super) is_closing: bool,
 }
 
-/// Makes the two ends of a stream. `fair`, in bytes: see above.
-pub(super) fn io<S: Stream>(stream: S, opening: Opening, fair: usize) -> (Io<S>, Wire<S>) {
+/// Makes the two ends of a stream.
+pub(super) fn io<S: Stream>(stream: S, opening: Opening) -> (Io<S>, Wire<S>) {
     let early = opening.0;
     let news = News { received: early.len(), has_received: true, ..News::default() };
-    let shared = Shared { stream, early, fair, in_a_row: 0, look: false, ended: false, news };
+    let shared = Shared { stream, early, turn: 0, more: false, look: false, ended: false, news };
     let shared = Arc::new(Mutex::new(shared));
     let (sender, open) = async_channel::bounded(1);
     (Io { shared: shared.clone(), _open: sender }, Wire { shared, open })
@@ -89,6 +89,11 @@ fn lock<S>(shared: &Mutex<Shared<S>>) -> MutexGuard<'_, Shared<S>> {
 }
 
 impl<S: Stream> Wire<S> {
+    /// Lets the engine read so many bytes until its task has had its turn.
+    pub(super) fn begin_turn(&self, bytes: usize) {
+        lock(&self.shared).turn = bytes;
+    }
+
     pub(super) fn news(&self) -> News {
         let news = &mut lock(&self.shared).news;
         let told = *news;
@@ -169,23 +174,23 @@ impl<S: Stream> Shared<S> {
             }
             return Poll::Ready(Ok(()));
         }
+        if self.turn == 0 {
+            // The others have their turn now.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         // An engine reads whenever it is woken, over HTTP/2 after every answer: each of these reads would
-        // be a system call that finds nothing. And a client that sends without end has to let the others
-        // have their turn.
-        if self.in_a_row == 0 && !self.look {
+        // be a system call that finds nothing.
+        if !self.more && !self.look {
             ready!(self.stream.poll_readable(cx))?;
         }
         self.look = false;
         SCRATCH.with_borrow_mut(|scratch| {
             let most = scratch.len().min(room);
             let read = Pin::new(&mut self.stream).poll_read(cx, &mut scratch[..most]);
-            self.in_a_row = match read {
-                Poll::Ready(Ok(amount)) if amount == most && self.in_a_row < self.fair => {
-                    self.in_a_row + amount
-                }
-                _ => 0,
-            };
+            self.more = matches!(read, Poll::Ready(Ok(amount)) if amount == most);
             let amount = ready!(read)?;
+            self.turn = self.turn.saturating_sub(amount);
             self.note_read(amount);
             self.news.has_received |= amount > 0;
             put(&scratch[..amount]);

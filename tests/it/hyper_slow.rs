@@ -233,3 +233,213 @@ fn an_answer_that_the_socket_does_not_take_is_cut_off_and_named() {
         assert_eq!(the_straggler(&report).request, "GET /it");
     }
 }
+
+#[test]
+fn a_stream_whose_window_stays_shut_is_reset_after_thirty_seconds() {
+    let slow = Slow::start();
+    let mut client = slow.h2(0);
+    client.get(1, "/it");
+    slow.settle();
+    assert_eq!(client.frames().last().map(h2::Frame::status), Some(200));
+    slow.bench.pass(29 * SECOND);
+    assert_eq!(client.frames(), []);
+    slow.bench.pass(2 * SECOND);
+    let frames = client.frames();
+    assert_eq!((frames.len(), frames[0].kind, frames[0].error()), (1, h2::RST_STREAM, h2::CANCEL));
+    // It was not answered, and the connection goes on.
+    assert_eq!((slow.open(State::Idle), slow.counts().requests), (1, 0));
+    client.settings(100);
+    client.get(3, "/it");
+    slow.settle();
+    assert_eq!(content(&client.frames()), 100);
+}
+
+#[test]
+fn a_stream_that_goes_on_slowly_keeps_its_time_and_its_neighbour_does_not() {
+    let slow = Slow::start();
+    let mut client = slow.h2(100);
+    client.get(1, "/it");
+    slow.settle();
+    client.get(3, "/it");
+    slow.settle();
+    client.frames();
+    for _ in 0..2 {
+        slow.bench.pass(25 * SECOND);
+        client.widen(3, 1);
+        slow.settle();
+    }
+    let frames = client.frames();
+    let reset: Vec<u32> =
+        frames.iter().filter(|it| it.kind == h2::RST_STREAM).map(|it| it.stream).collect();
+    assert_eq!((reset, content(&frames)), (vec![1], 2));
+    assert_eq!(slow.open(State::Active), 1);
+}
+
+#[test]
+fn answers_that_are_not_taken_hold_up_the_handlers_of_further_requests() {
+    let slow = Slow::with(|_| 4_000_000);
+    let mut client = slow.h2(0);
+    for number in 0..40 {
+        client.get(2 * number + 1, "/it");
+    }
+    slow.settle();
+    assert_eq!(slow.asked.get(), 1, "four megabytes are more than one");
+    slow.bench.pass(31 * SECOND);
+    let frames = client.frames();
+    let reset = |error| {
+        let resets = frames.iter().filter(|it| it.kind == h2::RST_STREAM);
+        resets.filter(|it| it.error() == error).count()
+    };
+    // Of the others none has begun: they can be asked again.
+    assert_eq!((reset(h2::CANCEL), reset(h2::REFUSED_STREAM)), (1, 39));
+    assert_eq!((slow.asked.get(), slow.open(State::Idle), slow.counts().requests), (1, 1, 0));
+}
+
+#[test]
+fn requests_that_are_held_up_are_answered_when_the_client_takes_what_is_there() {
+    let slow = Slow::with(|_| 4_000_000);
+    let mut client = slow.h2(0);
+    for number in 0..10 {
+        client.get(2 * number + 1, "/it");
+    }
+    slow.settle();
+    slow.bench.signal(Signal::Term);
+    slow.bench.pass(SECOND);
+    assert_eq!(slow.straggler().waits_for, Waiting::Answer);
+    client.widen(0, 100_000_000);
+    let mut taken = 0;
+    for number in 0..10 {
+        assert_eq!(slow.asked.get(), number + 1);
+        // The whole of the one that is next: its handler has been called, the one behind it has not.
+        client.widen(2 * number as u32 + 1, 4_000_000);
+        while taken < 4_000_000 * (number + 1) {
+            slow.settle();
+            taken += content(&client.frames());
+        }
+    }
+    slow.settle();
+    client.frames();
+    slow.settle();
+    drop(client);
+    let report = slow.bench.report();
+    assert!(report.is_graceful(), "{report}");
+    assert_eq!(report.services[0].counts.requests, 10);
+}
+
+#[test]
+fn a_download_that_goes_on_holds_no_request_up_for_good() {
+    let slow = Slow::with(|path| if path == "/small" { 10 } else { 4_000_000 });
+    let mut client = slow.h2(0);
+    client.get(1, "/large");
+    client.get(3, "/small");
+    slow.settle();
+    // It takes a little every twenty seconds: as long as it does the other request waits, and is not refused.
+    for _ in 0..5 {
+        client.widen(1, 1000);
+        slow.bench.pass(20 * SECOND);
+        assert!(client.frames().iter().all(|frame| frame.kind != h2::RST_STREAM));
+    }
+    assert_eq!(slow.asked.get(), 1);
+    client.reset(1, h2::CANCEL);
+    client.settings(10);
+    slow.settle();
+    let frames = client.frames();
+    assert!(frames.last().is_some_and(h2::Frame::ends_stream), "{frames:?}");
+    assert_eq!((slow.asked.get(), slow.counts().requests), (2, 1));
+}
+
+#[test]
+fn an_http2_client_that_takes_nothing_from_the_socket_is_cut() {
+    let slow = Slow::start();
+    let connect = || {
+        let stream = slow.network.connect_with_capacity(1000).expect("it listens");
+        let client = Client::over(stream, u32::MAX >> 1);
+        client.widen(0, 1 << 30);
+        client.get(1, "/it");
+        client.get(3, "/it");
+        client
+    };
+    let [slowly, stuck] = [connect(), connect()];
+    slow.settle();
+    for _ in 0..2 {
+        slow.bench.pass(25 * SECOND);
+        assert!(!slowly.stream.receive(1000).is_empty());
+        slow.settle();
+    }
+    assert!(stuck.stream.is_gone(), "it has taken nothing");
+    assert!(!slowly.stream.is_closed(), "it goes on taking");
+    slow.bench.pass(31 * SECOND);
+    assert!(slowly.stream.is_gone());
+    assert_eq!(slow.counts().requests, 0);
+}
+
+#[test]
+fn a_window_that_is_taken_away_under_an_answer_has_its_limit_too() {
+    let slow = Slow::with(|_| 40_000);
+    let stream = slow.network.connect_with_capacity(100).expect("it listens");
+    let mut client = Client::over(stream, 40_000);
+    client.get(1, "/it");
+    slow.settle();
+    // All of the answer is h2's, and the socket takes none of it, when the window is taken away.
+    client.settings(0);
+    let mut taken = 0;
+    for _ in 0..1000 {
+        slow.settle();
+        taken += content(&client.frames());
+    }
+    assert!((1..40_000).contains(&taken), "{taken}");
+    assert_eq!((slow.open(State::Active), slow.counts().requests), (1, 0));
+    slow.bench.pass(31 * SECOND);
+    let frames = client.frames();
+    assert_eq!(
+        frames.iter().map(|it| (it.kind, it.stream)).collect::<Vec<_>>(),
+        [(h2::RST_STREAM, 1)]
+    );
+    slow.settle();
+    assert_eq!((slow.open(State::Idle), slow.counts().requests), (1, 0));
+}
+
+#[test]
+fn a_client_that_resets_its_stream_ends_the_request_and_nothing_is_counted() {
+    let slow = Slow::start();
+    let mut client = slow.h2(1000);
+    client.get(1, "/it");
+    client.get(3, "/it");
+    slow.settle();
+    client.frames();
+    assert_eq!(slow.open(State::Active), 1);
+    client.reset(1, h2::CANCEL);
+    slow.settle();
+    assert_eq!(slow.open(State::Active), 1);
+    client.reset(3, h2::CANCEL);
+    slow.settle();
+    assert_eq!((slow.open(State::Idle), slow.counts().requests), (1, 0));
+    assert_eq!(client.frames(), []);
+    // Asked and taken back at once.
+    client.get(5, "/it");
+    client.reset(5, h2::CANCEL);
+    slow.settle();
+    assert_eq!((slow.open(State::Idle), slow.counts().requests), (1, 0));
+    slow.bench.signal(Signal::Term);
+    client.frames();
+    slow.settle();
+    drop(client);
+    assert!(slow.bench.report().is_graceful());
+}
+
+#[test]
+fn the_oldest_request_in_flight_is_the_one_that_is_named() {
+    let slow = Slow::with(|path| if path == "/old" { SIZE } else { 10 });
+    let mut client = slow.h2(100);
+    client.get(1, "/old");
+    slow.settle();
+    slow.bench.pass(5 * SECOND);
+    client.get(3, "/new");
+    slow.settle();
+    assert_eq!(slow.counts().requests, 1);
+    slow.bench.signal(Signal::Term);
+    slow.bench.pass(SECOND);
+    let straggler = slow.straggler();
+    assert_eq!((straggler.request.as_str(), straggler.in_state), ("GET /old", 6 * SECOND));
+    client.frames();
+}

@@ -27,6 +27,8 @@ mod harness;
 #[cfg(feature = "hyper")]
 mod hyper;
 #[cfg(feature = "hyper")]
+mod hyper_body;
+#[cfg(feature = "hyper")]
 mod hyper_hostile;
 #[cfg(feature = "hyper")]
 mod hyper_slow;

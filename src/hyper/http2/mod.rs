@@ -59,9 +59,9 @@ const HEADERS: u32 = 16 * 1024;
 /// How much of an answer h2 may hold, in bytes: what is written while its task gets the next turn.
 const BUFFER: usize = 64 * 1024;
 
-/// How much is read in a row, in bytes: h2 counts the frames that come before they are taken from it, and
-/// ends a connection with too many small ones.
-const FAIR: usize = 0;
+/// How much is read before the other tasks get a turn, in bytes: who answers requests takes the bodies that
+/// nobody reads out of h2, which gives a connection up that has too many small frames in it.
+const FAIR: usize = 16 * 1024;
 
 /// What h2 is set to, unless the user sets it otherwise.
 pub(super) fn builder() -> Builder {
@@ -90,7 +90,7 @@ where
     B: Body + 'static,
     B::Error: Into<HyperError>,
 {
-    let (io, wire) = io(stream, opening, FAIR);
+    let (io, wire) = io(stream, opening);
     let events = Events::default();
     let streams = Streams::new(connection, hyper.limits.clone());
     let mut builder = builder();
@@ -181,6 +181,7 @@ where
     /// Moves the conversation on. Once the drain has begun, or the connection was idle for too long, the
     /// client is told to go away; but only after h2 has looked for bytes once more.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wire.begin_turn(FAIR);
         loop {
             let connection = self.streams.connection.clone();
             // Before the engine is polled, or news that comes with it would wake nobody.
