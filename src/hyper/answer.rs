@@ -146,7 +146,7 @@ fn fit<B: Body>(response: &mut Response<Option<B>>, asker: &Asker, date: &DateLi
             let length = if has_no_content(status) { 0 } else { length };
             headers.insert(CONTENT_LENGTH, length.into());
         }
-        // One length at most, and hyper and h2 hold the content to it.
+        // One length at most, to which the content is held.
         None if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() => {
             headers.remove(CONTENT_LENGTH);
         }
@@ -157,6 +157,35 @@ fn fit<B: Body>(response: &mut Response<Option<B>>, asker: &Asker, date: &DateLi
     }
     let has_content = !is_head && !has_no_content(status);
     response.body_mut().take_if(|body| !has_content || body.is_end_stream());
+}
+
+/// How long the content of a message is, as its head says it.
+pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// What is still to come of an answer's content, where its head says how long it is.
+pub(super) struct Rest(Option<u64>);
+
+impl Rest {
+    pub(super) fn of(headers: &HeaderMap) -> Rest {
+        Rest(length(headers))
+    }
+
+    pub(super) fn is_nothing(&self) -> bool {
+        self.0 == Some(0)
+    }
+
+    /// So many bytes are next, and the last if it `ends` with them. An error says what is wrong with
+    /// that: the answer must not look whole.
+    pub(super) fn take(&mut self, bytes: usize, ends: bool) -> Result<(), &'static str> {
+        let Some(rest) = &mut self.0 else { return Ok(()) };
+        *rest = rest.checked_sub(bytes as u64).ok_or("it is longer than its head says")?;
+        match ends && *rest > 0 {
+            true => Err("it is shorter than its head says"),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Statuses whose answers end with the head (RFC 9112, 6.3), and 205, which has nothing to say.

@@ -6,11 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use ::hyper::Response;
 use ::hyper::body::{Body, Buf, Frame, SizeHint};
-use ::hyper::header::CONTENT_LENGTH;
 use log::error;
 use pin_project_lite::pin_project;
 
 use super::HyperError;
+use super::answer::Rest;
 use super::http1::Talk;
 use crate::net::Stream;
 
@@ -19,20 +19,18 @@ pin_project! {
     pub(super) struct Content<B, T> {
         #[pin]
         body: Option<B>,
-        // How many bytes are to come, where the head says it. hyper does not ask beyond them.
-        left: Option<u64>,
+        rest: Rest,
         talk: Rc<Talk<T>>,
     }
 }
 
 impl<B: Body, T: Stream> Content<B, T> {
     pub(super) fn of(response: Response<Option<B>>, talk: Rc<Talk<T>>) -> Response<Content<B, T>> {
-        let length = response.headers().get(CONTENT_LENGTH);
-        let left = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        if response.body().is_none() || left == Some(0) {
+        let rest = Rest::of(response.headers());
+        if response.body().is_none() || rest.is_nothing() {
             talk.hand_over();
         }
-        response.map(|body| Content { body, left, talk })
+        response.map(|body| Content { body, rest, talk })
     }
 }
 
@@ -51,22 +49,22 @@ where
         let Some(mut body) = this.body.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let frame = match ready!(body.as_mut().poll_frame(cx)).transpose() {
-            Ok(frame) => frame,
-            Err(error) => {
-                let error: HyperError = error.into();
-                let name = this.talk.connection.context().name();
-                error!("{name}: an answer's body failed: {error}");
-                return Poll::Ready(Some(Err(error)));
+        let frame = ready!(body.as_mut().poll_frame(cx)).transpose().map_err(Into::into);
+        let checked = frame.and_then(|frame| {
+            let length = frame.as_ref().and_then(Frame::data_ref).map_or(0, Buf::remaining);
+            let ends = frame.as_ref().is_none_or(Frame::is_trailers) || body.is_end_stream();
+            this.rest.take(length, ends)?;
+            // Beyond the length that the head says hyper does not ask.
+            if ends || this.rest.is_nothing() {
+                this.talk.hand_over();
             }
-        };
-        let length = frame.as_ref().and_then(Frame::data_ref).map_or(0, Buf::remaining) as u64;
-        *this.left = this.left.map(|left| left.saturating_sub(length));
-        let ends = frame.as_ref().is_none_or(Frame::is_trailers);
-        if ends || body.is_end_stream() || *this.left == Some(0) {
-            this.talk.hand_over();
+            Ok(frame)
+        });
+        if let Err(error) = &checked {
+            let name = this.talk.connection.context().name();
+            error!("{name}: an answer's body failed: {error}");
         }
-        Poll::Ready(frame.map(Ok))
+        Poll::Ready(checked.transpose())
     }
 
     fn is_end_stream(&self) -> bool {

@@ -29,7 +29,11 @@ mod hyper;
 #[cfg(feature = "hyper")]
 mod hyper_body;
 #[cfg(feature = "hyper")]
+mod hyper_heads;
+#[cfg(feature = "hyper")]
 mod hyper_hostile;
+#[cfg(feature = "hyper")]
+mod hyper_rules;
 #[cfg(feature = "hyper")]
 mod hyper_slow;
 #[cfg(feature = "http")]

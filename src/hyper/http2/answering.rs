@@ -1,6 +1,7 @@
 //! One request over HTTP/2: the service answers, and the answer goes to h2 as far as the client's
 //! windows let it.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -15,8 +16,9 @@ use log::{debug, error};
 
 use super::streams::{InFlight, Streams};
 use crate::connection::Waiting;
+use crate::hyper::answer::{self, Rest};
 use crate::hyper::body::RequestBody;
-use crate::hyper::{Hyper, HyperError, answer};
+use crate::hyper::{Hyper, HyperError};
 
 /// How much of an answer is handed over at once, in bytes: a DATA frame of the usual size. What waits
 /// behind it stays here, where it can be seen, and all streams get a share of the connection's window.
@@ -57,10 +59,11 @@ impl Answering {
             }
         };
         status.set(head.status.as_u16());
+        let rest = Rest::of(&head.headers);
         let head = Response::from_parts(head, ());
         let sent = respond.borrow_mut().send_response(head, body.is_none());
         match (sent, body) {
-            (Ok(stream), Some(body)) => self.send(stream, body).await,
+            (Ok(stream), Some(body)) => self.send(stream, body, rest).await,
             (Ok(_), None) => {}
             (Err(error), _) => {
                 debug!("{name}: {}: the answer was not sent: {error}", connection.peer());
@@ -71,7 +74,8 @@ impl Answering {
         self.streams.wait(&self.request, Some((Waiting::Answer, u64::MAX)));
     }
 
-    async fn send<B>(&self, mut stream: SendStream<Bytes>, body: B)
+    /// Sends the content of the answer.
+    async fn send<B>(&self, mut stream: SendStream<Bytes>, body: B, mut rest: Rest)
     where
         B: Body,
         B::Error: Into<HyperError>,
@@ -84,20 +88,25 @@ impl Answering {
                 Some(frame) => frame.transpose(),
                 None => return,
             };
-            let is_last = body.is_end_stream();
-            let sent = match frame.map(|frame| frame.map(Frame::into_data)) {
-                Ok(Some(Ok(content))) => self.send_content(&mut stream, content, is_last).await,
-                Ok(Some(Err(trailers))) => match trailers.into_trailers() {
+            let frame = match frame.map(|frame| frame.map(Frame::into_data)) {
+                Ok(frame) => frame,
+                Err(error) => {
+                    let error: HyperError = error.into();
+                    return self.fail(&error);
+                }
+            };
+            let is_last = body.is_end_stream() || !matches!(frame, Some(Ok(_)));
+            let length = frame.as_ref().map_or(0, |it| it.as_ref().map_or(0, Buf::remaining));
+            if let Err(why) = rest.take(length, is_last) {
+                return self.fail(&why);
+            }
+            let sent = match frame {
+                Some(Ok(content)) => self.send_content(&mut stream, content, is_last).await,
+                Some(Err(trailers)) => match trailers.into_trailers() {
                     Ok(trailers) => stream.send_trailers(trailers).map(|()| false),
                     Err(_unknown) => Ok(true),
                 },
-                Ok(None) => stream.send_data(Bytes::new(), true).map(|()| false),
-                Err(error) => {
-                    let error: HyperError = error.into();
-                    let name = self.streams.connection.context().name();
-                    error!("{name}: an answer's body failed: {error}");
-                    return self.request.reset(Reason::INTERNAL_ERROR);
-                }
+                None => stream.send_data(Bytes::new(), true).map(|()| false),
             };
             match sent {
                 Ok(true) => {}
@@ -111,6 +120,13 @@ impl Answering {
                 future::yield_now().await;
             }
         }
+    }
+
+    /// Gives the answer up: what has been sent of it must not look whole.
+    fn fail(&self, why: &dyn fmt::Display) {
+        let name = self.streams.connection.context().name();
+        error!("{name}: an answer's body failed: {why}");
+        self.request.reset(Reason::INTERNAL_ERROR);
     }
 
     /// Sends a frame's content, piece by piece. Returns whether there is more to come.

@@ -26,10 +26,10 @@ use std::time::Instant;
 use ::h2::RecvStream;
 use ::h2::server::{Builder, Connection as Engine, SendResponse};
 use ::hyper::body::{Body, Bytes};
-use ::hyper::header::CONTENT_LENGTH;
 use ::hyper::service::Service;
 use ::hyper::{Request, Response};
 
+use super::answer;
 use super::body::{self, RequestBody};
 use super::exchange::Exchange;
 use super::io::{Wire, io};
@@ -233,7 +233,7 @@ where
     /// A request head has arrived.
     fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let (head, body) = request.into_parts();
-        let length = head.headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
+        let length = answer::length(&head.headers);
         let (body, upload) = body::of_http2(body, length, self.hyper.limits.body_size);
         let line = (head.method.clone(), head.uri.clone());
         let in_flight = self.streams.begin(line, respond, upload);
