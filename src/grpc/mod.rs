@@ -127,13 +127,17 @@ impl Grpc {
         self.health.clone()
     }
 
-    /// Binds a TCP or Unix socket (see [`SocketListener::bind`]) and serves all of it there, within the
-    /// default [`Limits`] but for two: a stream of messages may be as long as it likes and rest for as
-    /// long as it likes, so the body of a request has no limit in size ([`Limits::body_size`]; tonic limits each
-    /// message to 4 MiB) and none in time ([`Limits::body_time`]). `Server::limits` sets others.
+    /// The limits that [`bind`](Grpc::bind) sets: the default [`Limits`] but for two. A stream of messages may
+    /// be as long as it likes and rest for as long as it likes, so the body of a request has no limit in
+    /// size (tonic limits each message to 4 MiB), and none in time.
+    pub fn limits() -> Limits {
+        Limits { body_size: u64::MAX, body_time: Duration::MAX, ..Limits::default() }
+    }
+
+    /// Binds a TCP or Unix socket (see [`SocketListener::bind`]) and serves all of it there, within
+    /// [these limits](Grpc::limits). `Server::limits` sets others.
     pub fn bind(self, address: &str) -> Result<Server<SocketListener, Hyper<Grpc>>, Error> {
-        let limits = Limits { body_size: u64::MAX, body_time: Duration::MAX, ..Limits::default() };
-        Ok(Hyper::bind(address, self)?.limits(limits))
+        Ok(Hyper::bind(address, self)?.limits(Grpc::limits()))
     }
 }
 

@@ -3,12 +3,16 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use adieu::{Grpc, Listener, Report, Supervisor, Trigger};
+use adieu::hyper::Hyper;
+use adieu::testing::{memory, settle};
+use adieu::{Grpc, Listener, Report, Server, Signal, Supervisor, Trigger};
 use futures_lite::io::BufReader;
 use futures_lite::{AsyncBufReadExt, StreamExt, future, stream};
 use smol::Unblock;
 
+use crate::bench::Bench;
 use crate::clients;
+use crate::h2::{self, Client, content, head};
 
 #[path = "../../examples/proto/mod.rs"]
 mod proto;
@@ -105,4 +109,101 @@ fn reflection_tells_of_services_with_a_thread_of_tokios() {
         ["grpc.health.v1.Health grpc.reflection.v1alpha.ServerReflection", "Check Watch"]
     );
     assert!(report.is_graceful(), "{report}");
+}
+
+/// The service over a network in memory, and a client of it whose streams have this window.
+fn in_memory(window: u32) -> (Bench, Client) {
+    let (listener, network) = memory();
+    let grpc = Grpc::new().service(EchoServer::new(Echo));
+    let server = Server::new(listener, Hyper::new(grpc).limits(Grpc::limits()));
+    let bench = Bench::start(|supervisor| supervisor.service("grpc", server));
+    let client = Client::connect(&network, window);
+    settle(&bench.executor);
+    (bench, client)
+}
+
+fn call(client: &Client, method: &str) {
+    let path = format!("/adieu.echo.Echo/{method}");
+    let fields = [("content-type", "application/grpc"), ("te", "trailers")];
+    client.request(1, false, &[&head("POST", &path)[..], &fields].concat());
+}
+
+/// `Words` of so many bytes of text, as a message of gRPC.
+fn words(length: usize) -> Vec<u8> {
+    let (mut message, mut rest) = (vec![0x0a], length);
+    while rest > 0x7f {
+        message.push(rest as u8 & 0x7f | 0x80);
+        rest >>= 7;
+    }
+    message.push(rest as u8);
+    message.resize(message.len() + length, b'x');
+    let prefix = u32::try_from(message.len()).expect("it is short").to_be_bytes();
+    [&[0], &prefix[..], &message].concat()
+}
+
+#[test]
+fn a_unary_answer_is_whole_however_slowly_it_is_taken() {
+    for shuts_down in [false, true] {
+        let (bench, mut client) = in_memory(60_000);
+        let message = words(900_000);
+        call(&client, "Say");
+        for piece in message.chunks(16_000) {
+            client.data(1, false, piece);
+            settle(&bench.executor);
+        }
+        client.data(1, true, b"");
+        settle(&bench.executor);
+        let mut frames = client.frames();
+        if shuts_down {
+            bench.signal(Signal::Term);
+        }
+        // It takes seven seconds; then come the trailers.
+        while content(&frames) < message.len() {
+            assert!(!client.stream.is_gone(), "cut after {} bytes", content(&frames));
+            client.widen(0, 60_000);
+            client.widen(1, 60_000);
+            bench.pass(Duration::from_millis(500));
+            frames.extend(client.frames());
+        }
+        assert!(frames.last().is_some_and(|it| it.kind == h2::HEADERS && it.ends_stream()));
+        settle(&bench.executor);
+        if !shuts_down {
+            bench.signal(Signal::Term);
+            client.frames();
+            settle(&bench.executor);
+        }
+        drop(client);
+        let report = bench.report();
+        assert!(report.is_graceful(), "{report}");
+        assert_eq!(report.services[0].counts.requests, 1);
+    }
+}
+
+#[test]
+fn a_stream_of_messages_may_rest() {
+    let (bench, mut client) = in_memory(60_000);
+    call(&client, "Gather");
+    client.data(1, false, &words(3));
+    bench.pass(Duration::from_secs(300));
+    let early: Vec<_> = client.frames().into_iter().filter(|frame| frame.stream == 1).collect();
+    assert_eq!(early, []);
+    client.data(1, true, &words(3));
+    settle(&bench.executor);
+    assert_eq!(content(&client.frames()), words(6).len() + 2, "and how many there were");
+}
+
+#[test]
+fn many_small_messages_cost_no_connection() {
+    let (bench, mut client) = in_memory(60_000);
+    call(&client, "Gather");
+    let message = words(1);
+    for _ in 0..100 {
+        (0..100).for_each(|_| client.data(1, false, &message));
+        settle(&bench.executor);
+    }
+    client.data(1, true, b"");
+    settle(&bench.executor);
+    let frames = client.frames();
+    assert!(frames.last().is_some_and(|it| it.kind == h2::HEADERS && it.ends_stream()));
+    assert_eq!(content(&frames), words(10_000).len() + 3);
 }

@@ -183,12 +183,6 @@ impl Client {
         self.split()
     }
 
-    /// Takes at most so many bytes off the wire.
-    pub fn take(&mut self, most: usize) -> Vec<Frame> {
-        self.received.extend(self.stream.receive(most));
-        self.split()
-    }
-
     fn split(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         while let Some((head, rest)) = self.received.split_at_checked(9) {

@@ -139,13 +139,12 @@ fn an_http2_answer_is_under_way_until_its_last_byte_is_written() {
 #[test]
 fn an_http2_answer_that_is_taken_in_time_makes_a_graceful_bye() {
     let slow = Slow::start();
-    let mut client = slow.h2(100_000);
+    let mut client = slow.h2(50_000);
     client.get(1, "/it");
     slow.settle();
-    let mut frames = take_slowly(&slow, &mut client, 100_000, |taken| taken < SIZE / 2);
+    let mut frames = take_slowly(&slow, &mut client, 50_000, |taken| taken < SIZE * 3 / 5);
     slow.bench.signal(Signal::Term);
-    frames
-        .extend(take_slowly(&slow, &mut client, 100_000, |taken| taken + content(&frames) < SIZE));
+    frames.extend(take_slowly(&slow, &mut client, 50_000, |taken| taken + content(&frames) < SIZE));
     slow.settle();
     client.frames();
     slow.settle();

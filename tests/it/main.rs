@@ -42,6 +42,8 @@ mod lame_duck;
 mod limits;
 mod promises;
 mod readme;
+#[cfg(all(feature = "http", feature = "hyper"))]
+mod slow_clients;
 mod supervisor;
 mod tcp;
 #[cfg(feature = "http")]
