@@ -142,7 +142,8 @@ fn fit<B: Body>(response: &mut Response<Option<B>>, asker: &Asker, date: &DateLi
         }
         // The length is that of the answer to a GET, if the service knows it.
         _ if status == StatusCode::NOT_MODIFIED || (is_head && is_told) => {}
-        Some(length) if is_told || length > 0 => {
+        // hyper says it by itself over HTTP/1.1, unless there is no content to go by.
+        Some(length) if is_told || (length > 0 && (is_http2 || is_head)) => {
             let length = if has_no_content(status) { 0 } else { length };
             headers.insert(CONTENT_LENGTH, length.into());
         }
@@ -164,12 +165,12 @@ pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// What is still to come of an answer's content, where its head says how long it is.
+/// What is still to come of an answer's content, where it is known how long it is.
 pub(super) struct Rest(Option<u64>);
 
 impl Rest {
-    pub(super) fn of(headers: &HeaderMap) -> Rest {
-        Rest(length(headers))
+    pub(super) fn of<B: Body>(headers: &HeaderMap, body: Option<&B>) -> Rest {
+        Rest(length(headers).or_else(|| body?.size_hint().exact()))
     }
 
     pub(super) fn is_nothing(&self) -> bool {

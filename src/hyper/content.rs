@@ -26,7 +26,7 @@ pin_project! {
 
 impl<B: Body, T: Stream> Content<B, T> {
     pub(super) fn of(response: Response<Option<B>>, talk: Rc<Talk<T>>) -> Response<Content<B, T>> {
-        let rest = Rest::of(response.headers());
+        let rest = Rest::of(response.headers(), response.body().as_ref());
         if response.body().is_none() || rest.is_nothing() {
             talk.hand_over();
         }
@@ -54,7 +54,7 @@ where
             let length = frame.as_ref().and_then(Frame::data_ref).map_or(0, Buf::remaining);
             let ends = frame.as_ref().is_none_or(Frame::is_trailers) || body.is_end_stream();
             this.rest.take(length, ends)?;
-            // Beyond the length that the head says hyper does not ask.
+            // Beyond the length that is known hyper does not ask.
             if ends || this.rest.is_nothing() {
                 this.talk.hand_over();
             }

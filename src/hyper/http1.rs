@@ -178,8 +178,8 @@ impl<T: Stream> Talk<T> {
             handed_over: None,
         });
         self.asked.set(self.asked.get() + 1);
-        self.wire.forget();
-        if self.connection.state() != State::Active {
+        if self.connection.draining() {
+            // It is work of the drain, even if it is over before the books are written.
             self.connection.set_state(State::Active, None);
         }
         let mut request = Request::from_parts(head, body);
@@ -200,11 +200,11 @@ impl<T: Stream> Talk<T> {
 
     /// All of the answer is hyper's. It is over when that is written.
     pub(super) fn hand_over(&self) {
-        if let Some(request) = self.in_flight.borrow_mut().back_mut() {
-            request.handed_over = Some(self.wire.flushes());
-        }
         // What has come meanwhile was the request's body.
-        self.wire.forget();
+        let flushes = self.wire.forget();
+        if let Some(request) = self.in_flight.borrow_mut().back_mut() {
+            request.handed_over = Some(flushes);
+        }
     }
 
     /// Moves the conversation on. Once the drain has begun, or the connection was idle for too long,
@@ -308,11 +308,12 @@ impl<T: Stream> Talk<T> {
         };
         let connection = &self.connection;
         let is_another = before.0 != noted.doing.0;
-        if is_another || state != connection.state() {
-            connection.set_state(state, None);
-        }
         connection.wait_for(waits_for);
-        connection.limit_at(limit.and_then(|limit| connection.clock().now().checked_add(limit)));
+        match limit {
+            _ if is_another || state != connection.state() => connection.set_state(state, limit),
+            Some(limit) => connection.set_limit(limit),
+            None => connection.limit_at(None),
+        }
         if let (State::Active, Some(oldest)) = (state, self.in_flight.borrow().front()) {
             connection.set_since(oldest.began);
             let (method, uri) = &oldest.line;

@@ -101,13 +101,12 @@ impl<S: Stream> Wire<S> {
         told
     }
 
-    /// What the engine was given so far belongs to a request that is known.
-    pub(super) fn forget(&self) {
-        lock(&self.shared).news.has_received = false;
-    }
-
-    pub(super) fn flushes(&self) -> u64 {
-        lock(&self.shared).news.flushes
+    /// What the engine was given so far belongs to a request that is known. Tells how often all was
+    /// written by now.
+    pub(super) fn forget(&self) -> u64 {
+        let news = &mut lock(&self.shared).news;
+        news.has_received = false;
+        news.flushes
     }
 
     /// Has the next read look at the socket, even if nobody has said that something is there.

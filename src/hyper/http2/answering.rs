@@ -59,7 +59,7 @@ impl Answering {
             }
         };
         status.set(head.status.as_u16());
-        let rest = Rest::of(&head.headers);
+        let rest = Rest::of(&head.headers, body.as_ref());
         let head = Response::from_parts(head, ());
         let sent = respond.borrow_mut().send_response(head, body.is_none());
         match (sent, body) {

@@ -241,8 +241,10 @@ where
         request.extensions_mut().insert(self.exchange.clone());
         self.held_back.push_back(Accepted { request, in_flight });
         self.asked += 1;
+        self.noted.rested = None;
         let connection = &self.streams.connection;
-        if connection.state() != State::Active {
+        if connection.draining() {
+            // It is work of the drain, even if it is over before the books are written.
             connection.set_state(State::Active, None);
         }
     }
@@ -294,7 +296,8 @@ where
             false => State::Idle,
         };
         let id = oldest.as_ref().map(|request| request.id);
-        if state != connection.state() || id != self.noted.oldest {
+        let rests_again = state == State::Idle && self.noted.rested.is_none();
+        if state != connection.state() || id != self.noted.oldest || rests_again {
             connection.set_state(state, None);
             (self.noted.oldest, self.noted.rested) = (id, None);
             if let Some(InFlight { began, line: (method, uri), .. }) = oldest.as_deref() {
