@@ -9,12 +9,19 @@ use hyper::{Request, Response};
 #[path = "../../../examples/proto/mod.rs"]
 pub mod proto;
 
-/// Answers at once; `/read` when the body has arrived, or has broken.
+/// How long the answer to `/big` is, in bytes.
+pub const BIG: usize = 4_000_000;
+
+/// Answers at once: `/read` when the body has arrived, or has broken; `/big` with one large frame.
 pub async fn hello<B: Body>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let answer = match request.uri().path() {
+        "/big" => Bytes::from(vec![b'x'; BIG]),
+        _ => Bytes::from_static(b"Hello from server1"),
+    };
     if request.uri().path() == "/read" {
         drop(request.into_body().collect().await);
     }
-    Ok(Response::new(Full::new(Bytes::from_static(b"Hello from server1"))))
+    Ok(Response::new(Full::new(answer)))
 }
 
 /// The address to listen on: the one argument.

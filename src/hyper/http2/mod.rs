@@ -57,7 +57,7 @@ const STREAMS: u32 = 200;
 const HEADERS: u32 = 16 * 1024;
 
 /// How much of an answer h2 may hold, in bytes: what is written while its task gets the next turn.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 128 * 1024;
 
 /// How much is read before the other tasks get a turn, in bytes: who answers requests takes the bodies that
 /// nobody reads out of h2, which gives a connection up that has too many small frames in it.
