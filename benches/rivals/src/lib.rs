@@ -28,3 +28,8 @@ pub async fn hello<B: Body>(request: Request<B>) -> Result<Response<Full<Bytes>>
 pub fn address() -> String {
     std::env::args().nth(1).expect("an argument: the address to listen on")
 }
+
+/// Has the log say who was cut off.
+pub fn log() {
+    env_logger::Builder::new().filter_level(log::LevelFilter::Info).init();
+}

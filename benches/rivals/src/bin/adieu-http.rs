@@ -12,6 +12,7 @@ async fn hello(request: Request) -> Result<Response> {
 }
 
 fn main() -> ExitCode {
+    rivals::log();
     adieu::exit(async {
         let server = Http::bind(&rivals::address(), hello)?;
         Ok(Supervisor::new().service("server1", server).run(adieu::signals()?).await)
