@@ -14,7 +14,7 @@ use futures_lite::FutureExt;
 use log::{debug, error};
 
 use super::body::{Fault, RequestBody, Upload};
-use super::request;
+use super::{HyperError, request};
 use crate::connection::Connection;
 use crate::report::panic_message;
 
@@ -71,19 +71,38 @@ fn grpc_status(status: StatusCode) -> tonic::Status {
     }
 }
 
+/// A service whose futures, bodies and errors the engines take.
+pub(super) trait Answers:
+    Service<
+        Request<RequestBody>,
+        Response = Response<Self::Content>,
+        Future: 'static,
+        Error: Into<HyperError>,
+    > + 'static
+{
+    type Content: Body<Error: Into<HyperError>> + 'static;
+}
+
+impl<S, B> Answers for S
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + 'static,
+    S::Future: 'static,
+    S::Error: Into<HyperError>,
+    B: Body + 'static,
+    B::Error: Into<HyperError>,
+{
+    type Content = B;
+}
+
 /// Has the service answer; or answers in its stead, where it must not be asked, has panicked, or has
 /// met a body that keeps to no limit. The response has no body where no content is to be sent.
-pub(super) async fn ask<S, B>(
+pub(super) async fn ask<S: Answers>(
     service: &S,
     request: Request<RequestBody>,
     upload: &Upload,
     connection: &Connection,
     date: &DateLine,
-) -> Result<Response<Option<B>>, S::Error>
-where
-    S: Service<Request<RequestBody>, Response = Response<B>>,
-    B: Body,
-{
+) -> Result<Response<Option<S::Content>>, S::Error> {
     let asker = Asker::of(&request);
     let name = connection.context().name();
     let refused = upload.fault().map(Fault::status).map_or(request::check(&request), Err);

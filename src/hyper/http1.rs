@@ -16,10 +16,11 @@ use std::time::Instant;
 use ::hyper::body::{Body, Incoming};
 use ::hyper::header::{CONNECTION, HeaderValue};
 use ::hyper::server::conn::http1::{Builder, UpgradeableConnection};
-use ::hyper::service::{HttpService, Service, service_fn};
+use ::hyper::service::{HttpService, service_fn};
 use ::hyper::{Method, Request, Response, StatusCode, Uri};
 use futures_lite::{AsyncWriteExt, future};
 
+use super::answer::{self, Answers};
 use super::body::{self, RequestBody, Upload};
 use super::content::Content;
 use super::exchange::Exchange;
@@ -27,7 +28,7 @@ use super::io::{Io, News, Wire, io};
 use super::limits::Limits;
 use super::opening::Opening;
 use super::runtime::Timer;
-use super::{Hyper, HyperError, answer};
+use super::{Hyper, HyperError};
 use crate::connection::{Connection, State, Waiting};
 use crate::linger::linger;
 use crate::net::Stream;
@@ -39,20 +40,12 @@ const TOO_SLOW: &[u8] =
 const FAIR: usize = 128 * 1024;
 
 /// Serves one connection to its end.
-pub(super) async fn converse<T, S, B>(
+pub(super) async fn converse<T: Stream, S: Answers>(
     hyper: Rc<Hyper<S>>,
     stream: T,
     opening: Opening,
     connection: Connection,
-) -> io::Result<()>
-where
-    T: Stream,
-    S: Service<Request<RequestBody>, Response = Response<B>> + 'static,
-    S::Future: 'static,
-    S::Error: Into<HyperError>,
-    B: Body + 'static,
-    B::Error: Into<HyperError>,
-{
+) -> io::Result<()> {
     let (io, wire) = io(stream, opening);
     let talk = Rc::new(Talk::new(connection, wire, hyper.limits.clone()));
     let mut builder = Builder::new();
@@ -89,16 +82,11 @@ where
 }
 
 /// Has the service answer one request.
-async fn answer<T, S, B>(
+async fn answer<T: Stream, S: Answers>(
     hyper: Rc<Hyper<S>>,
     talk: Rc<Talk<T>>,
     request: Request<Incoming>,
-) -> Result<Response<Content<B, T>>, S::Error>
-where
-    T: Stream,
-    S: Service<Request<RequestBody>, Response = Response<B>>,
-    B: Body,
-{
+) -> Result<Response<Content<S::Content, T>>, S::Error> {
     let (request, upload) = talk.begin(request);
     let asked = answer::ask(&hyper.service, request, &upload, &talk.connection, &hyper.date);
     let mut response = asked.await?;

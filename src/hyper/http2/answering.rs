@@ -9,14 +9,13 @@ use std::task::{Context, Poll, ready};
 
 use ::h2::{Reason, SendStream};
 use ::hyper::body::{Body, Buf, Bytes, Frame};
-use ::hyper::service::Service;
 use ::hyper::{Request, Response};
 use futures_lite::future;
 use log::{debug, error};
 
 use super::streams::{InFlight, Streams};
 use crate::connection::Waiting;
-use crate::hyper::answer::{self, Rest};
+use crate::hyper::answer::{self, Answers, Rest};
 use crate::hyper::body::RequestBody;
 use crate::hyper::{Hyper, HyperError};
 
@@ -35,13 +34,7 @@ pub(super) struct Answering {
 
 impl Answering {
     /// Answers one request. Ends when all of the answer is h2's, or when nobody wants it any more.
-    pub(super) async fn run<S, B>(self, hyper: Rc<Hyper<S>>, request: Request<RequestBody>)
-    where
-        S: Service<Request<RequestBody>, Response = Response<B>>,
-        S::Error: Into<HyperError>,
-        B: Body,
-        B::Error: Into<HyperError>,
-    {
+    pub(super) async fn run<S: Answers>(self, hyper: Rc<Hyper<S>>, request: Request<RequestBody>) {
         let InFlight { upload, respond, status, .. } = &*self.request;
         let connection = &*self.streams.connection;
         let name = connection.context().name();

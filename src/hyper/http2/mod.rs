@@ -25,16 +25,15 @@ use std::time::Instant;
 
 use ::h2::RecvStream;
 use ::h2::server::{Builder, Connection as Engine, SendResponse};
-use ::hyper::body::{Body, Bytes};
-use ::hyper::service::Service;
-use ::hyper::{Request, Response};
+use ::hyper::Request;
+use ::hyper::body::Bytes;
 
-use super::answer;
+use super::Hyper;
+use super::answer::{self, Answers};
 use super::body::{self, RequestBody};
 use super::exchange::Exchange;
 use super::io::{Wire, io};
 use super::opening::Opening;
-use super::{Hyper, HyperError};
 use crate::connection::{Connection, State, Waiting};
 use crate::linger::linger;
 use crate::net::Stream;
@@ -76,20 +75,12 @@ pub(super) fn builder() -> Builder {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn converse<T, S, B>(
+pub(super) async fn converse<T: Stream, S: Answers>(
     hyper: Rc<Hyper<S>>,
     stream: T,
     opening: Opening,
     connection: Connection,
-) -> io::Result<()>
-where
-    T: Stream,
-    S: Service<Request<RequestBody>, Response = Response<B>> + 'static,
-    S::Future: 'static,
-    S::Error: Into<HyperError>,
-    B: Body + 'static,
-    B::Error: Into<HyperError>,
-{
+) -> io::Result<()> {
     let (io, wire) = io(stream, opening);
     let events = Events::default();
     let streams = Streams::new(connection, hyper.limits.clone());
@@ -169,15 +160,7 @@ struct Noted {
     rested: Option<Instant>,
 }
 
-impl<T, S, B> Conversation<'_, T, S>
-where
-    T: Stream,
-    S: Service<Request<RequestBody>, Response = Response<B>> + 'static,
-    S::Future: 'static,
-    S::Error: Into<HyperError>,
-    B: Body + 'static,
-    B::Error: Into<HyperError>,
-{
+impl<T: Stream, S: Answers> Conversation<'_, T, S> {
     /// Moves the conversation on. Once the drain has begun, or the connection was idle for too long, the
     /// client is told to go away; but only after h2 has looked for bytes once more.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
