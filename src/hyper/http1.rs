@@ -150,7 +150,9 @@ struct Noted {
 impl<T: Stream> Talk<T> {
     fn new(connection: Connection, wire: Wire<T>, limits: Limits) -> Talk<T> {
         let exchange = Exchange::new(&connection);
-        let (in_flight, asked) = (RefCell::default(), Cell::new(0));
+        // Rarely more than one: it stays with a connection that rests.
+        let in_flight = RefCell::new(VecDeque::with_capacity(1));
+        let asked = Cell::new(0);
         Talk { connection, wire, limits, exchange, in_flight, asked }
     }
 

@@ -84,29 +84,31 @@ pub(super) async fn converse<T: Stream, S: Answers>(
     let (io, wire) = io(stream, opening);
     let events = Events::default();
     let streams = Streams::new(connection, hyper.limits.clone());
-    let mut builder = builder();
-    (hyper.http2)(&mut builder);
-    let handshake = builder.handshake(Framed::new(io, events.clone()));
-    let ended = match shake_hands(handshake, &streams.connection).await {
-        Some(Ok(engine)) => {
-            let exchange = Exchange::new(&streams.connection);
-            let mut conversation = Conversation {
-                hyper,
-                engine,
-                exchange,
-                streams: streams.clone(),
-                wire: &wire,
-                events,
-                held_back: VecDeque::new(),
-                asked: 0,
-                told: false,
-                noted: Noted::default(),
-            };
-            poll_fn(|cx| conversation.poll(cx)).await
-        }
-        Some(Err(error)) => Err(io::Error::other(error)),
-        None => Ok(()),
+    let handshake = {
+        let mut builder = builder();
+        (hyper.http2)(&mut builder);
+        builder.handshake(Framed::new(io, events.clone()))
     };
+    // In a box, which is gone when the connection rests.
+    let engine = match Box::pin(shake_hands(handshake, &streams.connection)).await {
+        Some(Ok(engine)) => engine,
+        Some(Err(error)) => return Err(io::Error::other(error)),
+        None => return Ok(()),
+    };
+    let mut conversation = Conversation {
+        exchange: Exchange::new(&streams.connection),
+        streams: streams.clone(),
+        wire: &wire,
+        hyper,
+        engine,
+        events,
+        held_back: VecDeque::new(),
+        asked: 0,
+        told: false,
+        noted: Noted::default(),
+    };
+    let ended = poll_fn(|cx| conversation.poll(cx)).await;
+    drop(conversation);
     streams.end_all();
     match wire.news().is_closing.then(|| wire.into_stream()).flatten() {
         Some(stream) => Box::pin(linger(stream, streams.connection.clone())).await.and(ended),
@@ -283,6 +285,9 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         if state != connection.state() || id != self.noted.oldest || rests_again {
             connection.set_state(state, None);
             (self.noted.oldest, self.noted.rested) = (id, None);
+            if state == State::Idle {
+                self.held_back = VecDeque::new(); // a connection that rests needs no room in it
+            }
             if let Some(InFlight { began, line: (method, uri), .. }) = oldest.as_deref() {
                 connection.set_since(*began);
                 connection.set_request(format_args!("{method} {}", uri.path()));
