@@ -3,14 +3,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use adieu::hyper::hyper::service::service_fn;
 use adieu::hyper::hyper::{Request, Response};
 use adieu::hyper::{Hyper, RequestBody};
-use adieu::testing::{Network, memory, settle};
-use adieu::{Counts, Report, Server, Signal, Snapshot, State, Status, Waiting};
+use adieu::testing::{MemoryListener, MemoryStream, Network, memory, settle};
+use adieu::{
+    Counts, Listener, Peer, Report, Server, Signal, Snapshot, State, Status, Stream, Waiting,
+};
+use futures_lite::{AsyncRead, AsyncWrite};
 
 use crate::bench::Bench;
 use crate::h2::{self, Client, content};
@@ -37,6 +43,14 @@ impl Slow {
 
     /// The same with answers as long as `size` says of a path.
     fn with(size: impl Fn(&str) -> usize + 'static) -> Slow {
+        Slow::on(|listener| listener, size)
+    }
+
+    /// The same on a listener made of the one in memory.
+    fn on<L: Listener>(
+        listen: impl FnOnce(MemoryListener) -> L,
+        size: impl Fn(&str) -> usize + 'static,
+    ) -> Slow {
         let (listener, network) = memory();
         let asked = Rc::new(Cell::new(0));
         let counted = asked.clone();
@@ -45,7 +59,7 @@ impl Slow {
             let answer = Response::new("x".repeat(size(request.uri().path())));
             std::future::ready(Ok::<_, Infallible>(answer))
         };
-        let server = Server::new(listener, Hyper::new(service_fn(answer)));
+        let server = Server::new(listen(listener), Hyper::new(service_fn(answer)));
         let status = Rc::new(RefCell::new(None));
         let told = status.clone();
         // A service that hands out the view of the run.
@@ -441,4 +455,107 @@ fn the_oldest_request_in_flight_is_the_one_that_is_named() {
     let straggler = slow.straggler();
     assert_eq!((straggler.request.as_str(), straggler.in_state), ("GET /old", 6 * SECOND));
     client.frames();
+}
+
+/// A stream that takes every write, and passes it on when it is flushed, as TLS may.
+struct Buffering {
+    inner: MemoryStream,
+    buffered: Vec<u8>,
+}
+
+impl Buffering {
+    fn poll_pass_on(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.buffered.is_empty() {
+            let amount = ready!(Pin::new(&mut self.inner).poll_write(cx, &self.buffered))?;
+            self.buffered.drain(..amount);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Buffering {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Buffering {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.buffered.extend_from_slice(buf);
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_pass_on(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_pass_on(cx))?;
+        Pin::new(&mut self.inner).poll_close(cx)
+    }
+}
+
+impl Stream for Buffering {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.poll_readable(cx)
+    }
+
+    fn half_close(&self) -> io::Result<()> {
+        self.inner.half_close()
+    }
+}
+
+/// Accepts such streams.
+struct BufferingListener(MemoryListener);
+
+impl Listener for BufferingListener {
+    type Stream = Buffering;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Buffering, Peer)>> {
+        let accepted = self.0.poll_accept(cx);
+        accepted.map_ok(|(inner, peer)| (Buffering { inner, buffered: Vec::new() }, peer))
+    }
+
+    fn address(&self) -> String {
+        self.0.address()
+    }
+}
+
+#[test]
+fn what_is_in_the_buffer_of_a_stream_is_not_out_yet() {
+    for is_http2 in [false, true] {
+        let slow = Slow::on(BufferingListener, |_| 10_000);
+        let stream = slow.network.connect_with_capacity(100).expect("it listens");
+        let client = match is_http2 {
+            false => {
+                stream.send(GET);
+                stream
+            }
+            true => {
+                let client = Client::over(stream, 10_000);
+                client.get(1, "/it");
+                client.stream
+            }
+        };
+        let mut taken = 0;
+        while taken < 9_000 {
+            slow.settle();
+            assert_eq!((slow.open(State::Active), slow.counts().requests), (1, 0));
+            taken += client.received().len();
+        }
+        while slow.counts().requests == 0 {
+            slow.settle();
+            taken += client.received().len();
+        }
+        assert!((10_000..10_300).contains(&taken), "{taken}");
+        assert_eq!(slow.open(State::Idle), 1);
+    }
 }
