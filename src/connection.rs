@@ -152,6 +152,12 @@ impl Connection {
         }
     }
 
+    /// Wakes the task that last asked to be [woken](Connection::wake_on_news).
+    #[cfg(feature = "hyper")]
+    pub(crate) fn wake(&self) {
+        self.entry.wake();
+    }
+
     /// Says that the connection does what it does since then.
     #[cfg(feature = "hyper")]
     pub(crate) fn set_since(&self, since: Instant) {

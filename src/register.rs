@@ -60,7 +60,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::AssertUnwindSafe;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ::hyper::body::Body;
+use ::hyper::body::{Body, Buf, Frame};
 use ::hyper::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderName, HeaderValue,
 };
@@ -196,15 +196,28 @@ impl Rest {
         self.0 == Some(0)
     }
 
-    /// So many bytes are next, and the last if it `ends` with them. An error says what is wrong with
-    /// that: the answer must not look whole.
-    pub(super) fn take(&mut self, bytes: usize, ends: bool) -> Result<(), &'static str> {
-        let Some(rest) = &mut self.0 else { return Ok(()) };
-        *rest = rest.checked_sub(bytes as u64).ok_or("it is longer than its head says")?;
-        match ends && *rest > 0 {
-            true => Err("it is shorter than its head says"),
-            false => Ok(()),
-        }
+    /// Takes the next frame of the content of an answer of the service `name`, behind which there is no
+    /// more if `is_end`. Tells whether it is the last. After an error, which is logged, the answer must
+    /// not look whole.
+    pub(super) fn take<D: Buf, E: Into<HyperError>>(
+        &mut self,
+        frame: Option<Result<Frame<D>, E>>,
+        is_end: bool,
+        name: &str,
+    ) -> Result<(Option<Frame<D>>, bool), HyperError> {
+        let taken = frame.transpose().map_err(Into::into).and_then(|frame| {
+            let length = frame.as_ref().and_then(Frame::data_ref).map_or(0, Buf::remaining);
+            let ends = is_end || frame.as_ref().is_none_or(Frame::is_trailers);
+            if let Some(rest) = &mut self.0 {
+                let less = rest.checked_sub(length as u64);
+                *rest = less.ok_or("it is longer than its head says")?;
+                if ends && *rest > 0 {
+                    return Err("it is shorter than its head says".into());
+                }
+            }
+            Ok((frame, ends))
+        });
+        taken.inspect_err(|error| error!("{name}: an answer's body failed: {error}"))
     }
 }
 

@@ -5,8 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use ::hyper::Response;
-use ::hyper::body::{Body, Buf, Frame, SizeHint};
-use log::error;
+use ::hyper::body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::HyperError;
@@ -49,22 +48,14 @@ where
         let Some(mut body) = this.body.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let frame = ready!(body.as_mut().poll_frame(cx)).transpose().map_err(Into::into);
-        let checked = frame.and_then(|frame| {
-            let length = frame.as_ref().and_then(Frame::data_ref).map_or(0, Buf::remaining);
-            let ends = frame.as_ref().is_none_or(Frame::is_trailers) || body.is_end_stream();
-            this.rest.take(length, ends)?;
-            // Beyond the length that is known hyper does not ask.
-            if ends || this.rest.is_nothing() {
-                this.talk.hand_over();
-            }
-            Ok(frame)
-        });
-        if let Err(error) = &checked {
-            let name = this.talk.connection.context().name();
-            error!("{name}: an answer's body failed: {error}");
+        let frame = ready!(body.as_mut().poll_frame(cx));
+        let name = this.talk.connection.context().name();
+        let taken = this.rest.take(frame, body.is_end_stream(), name);
+        // Beyond the length that is known hyper does not ask.
+        if matches!(taken, Ok((_, ends)) if ends || this.rest.is_nothing()) {
+            this.talk.hand_over();
         }
-        Poll::Ready(checked.transpose())
+        Poll::Ready(taken.map(|(frame, _)| frame).transpose())
     }
 
     fn is_end_stream(&self) -> bool {

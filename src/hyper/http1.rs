@@ -60,7 +60,7 @@ pub(super) async fn converse<T: Stream, S: Answers>(
     let mut conversation = builder.serve_connection(io, service).with_upgrades();
     // The opening is on the books as part of a head, and so is its time.
     let mut noted = Noted { doing: (0, Doing::Head), told: false };
-    let end = poll_fn(|cx| talk.poll(Pin::new(&mut conversation), &mut noted, cx)).await?;
+    let end = poll_fn(|cx| talk.poll(Pin::new(&mut conversation), &mut noted, cx)).await;
     if conversation.into_parts().is_none() {
         talk.upgraded().await;
         return Ok(());
@@ -69,16 +69,17 @@ pub(super) async fn converse<T: Stream, S: Answers>(
     let Some(Talk { connection, wire, .. }) = Rc::into_inner(talk) else { return Ok(()) };
     let is_closing = wire.news().is_closing;
     let Some(mut stream) = wire.into_stream() else { return Ok(()) };
-    match end {
-        End::HeadTooSlow => {
+    let ended = match end {
+        Ok(End::HeadTooSlow) => {
             // The socket's buffer is empty, or there would be an answer in flight: it fits at once.
             future::poll_once(stream.write_all(TOO_SLOW)).await;
             connection.count_sent(TOO_SLOW.len());
+            Ok(())
         }
-        End::Closed if is_closing => {}
-        End::Closed => return Ok(()),
-    }
-    Box::pin(linger(stream, connection)).await
+        ended if is_closing => ended.map(|_| ()),
+        ended => return ended.map(|_| ()),
+    };
+    Box::pin(linger(stream, connection)).await.and(ended)
 }
 
 /// Has the service answer one request.

@@ -19,6 +19,7 @@ use smol::Timer;
 
 use crate::bench::Bench;
 use crate::clients;
+use crate::h2::{self, Client};
 
 const GET: &[u8] = b"GET /it HTTP/1.1\r\nHost: test\r\n\r\n";
 
@@ -259,6 +260,59 @@ fn a_panic_is_answered_with_500() {
     let report = bench.report();
     assert!(report.is_graceful());
     assert_eq!(report.services[0].counts.panicked, 1);
+}
+
+/// A body that panics instead of its second frame, when this is done.
+struct Panics(Pin<Box<dyn Future<Output = ()>>>, bool);
+
+impl Body for Panics {
+    type Data = io::Cursor<&'static [u8]>;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Self::Data>, Infallible>>> {
+        if !std::mem::replace(&mut self.1, true) {
+            return std::task::Poll::Ready(Some(Ok(Frame::data(io::Cursor::new(b"first")))));
+        }
+        std::task::ready!(self.0.as_mut().poll(cx));
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_panic_of_an_answers_body_costs_its_stream_and_nothing_else() {
+    let (listener, network) = memory();
+    let panics = service_fn(|request: Request<RequestBody>| {
+        let exchange = request.extensions().get::<Exchange>().cloned().expect("each has one");
+        let is_late = request.uri().path() == "/late";
+        let when = async move {
+            if is_late {
+                exchange.shutdown().begun().await;
+            }
+        };
+        std::future::ready(Ok::<_, Infallible>(Response::new(Panics(Box::pin(when), false))))
+    });
+    let server = Server::new(listener, Hyper::new(panics));
+    let bench = Bench::start(|supervisor| supervisor.service("api", server));
+    let mut client = Client::connect(&network, 1000);
+    client.get(1, "/at_once");
+    client.get(3, "/late");
+    settle(&bench.executor);
+    let resets = |client: &mut Client| {
+        let frames = client.frames().into_iter().filter(|frame| frame.kind == h2::RST_STREAM);
+        frames.map(|frame| (frame.stream, frame.error())).collect::<Vec<_>>()
+    };
+    assert_eq!(resets(&mut client), [(1, h2::INTERNAL_ERROR)]);
+    bench.signal(Signal::Term);
+    assert_eq!(resets(&mut client), [(3, h2::INTERNAL_ERROR)]);
+    settle(&bench.executor);
+    drop(client);
+    let report = bench.report();
+    assert!(report.is_graceful(), "{report}");
+    let counts = &report.services[0].counts;
+    assert_eq!((counts.panicked, counts.requests), (2, 0));
 }
 
 #[test]

@@ -16,17 +16,20 @@ use adieu::hyper::{BodyError, Exchange, Hyper, Limits, RequestBody};
 use adieu::testing::{MemoryStream, Network, memory, settle};
 use adieu::{Server, Signal, Stream, Waiting};
 
+use async_channel::{Receiver, Sender};
+
 use crate::bench::Bench;
 use crate::h2::{self, Client, content, head};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What a service does with a request: it has its path, and its body.
-#[derive(Default)]
 struct Seen {
     asked: Cell<usize>,
     read: Cell<usize>,
     errors: RefCell<Vec<String>>,
+    /// Lets those handlers go on that wait for it.
+    go: (Sender<()>, Receiver<()>),
 }
 
 /// An answer's body: nothing, or the request's body as it comes.
@@ -60,6 +63,13 @@ async fn serve(
         "/echo" => return Ok(Response::new(Echo::Body(request.into_body()))),
         // Reads nothing until shutdown begins.
         "/late" => exchange.shutdown().begun().await,
+        "/go" => seen.go.1.recv().await.expect("it is told"),
+        "/go_and_drop" => {
+            seen.go.1.recv().await.expect("it is told");
+            drop(request);
+            exchange.shutdown().begun().await;
+            return Ok(Response::new(Echo::Nothing));
+        }
         "/drop" => {
             drop(request);
             exchange.shutdown().begun().await;
@@ -93,7 +103,9 @@ impl Uploads {
 
     fn within(limits: Limits) -> Uploads {
         let (listener, network) = memory();
-        let seen = Rc::new(Seen::default());
+        let (asked, read) = (Cell::default(), Cell::default());
+        let (errors, go) = (RefCell::default(), async_channel::unbounded());
+        let seen = Rc::new(Seen { asked, read, errors, go });
         let told = seen.clone();
         let service = service_fn(move |request| serve(request, told.clone()));
         let server = Server::new(listener, Hyper::new(service)).limits(limits);
@@ -232,6 +244,28 @@ fn a_body_has_no_time_limit_while_nobody_waits_for_it() {
 }
 
 #[test]
+fn a_handler_that_begins_to_read_late_waits_for_no_longer() {
+    for is_http2 in [false, true] {
+        let uploads = Uploads::start();
+        let (one, mut two) = match is_http2 {
+            false => (Some(uploads.http1(&post("/go", 10))), None),
+            true => {
+                let client = uploads.http2();
+                client.post(1, "/go");
+                uploads.settle();
+                (None, Some(client))
+            }
+        };
+        two.iter_mut().for_each(|client| drop(client.frames()));
+        uploads.bench.pass(50 * SECOND);
+        uploads.seen.go.0.try_send(()).expect("there is room");
+        uploads.bench.pass(31 * SECOND);
+        assert_eq!(uploads.errors(), ["the request body took too long"]);
+        drop((one, two));
+    }
+}
+
+#[test]
 fn a_body_that_says_it_is_too_large_is_refused_before_the_service_is_asked() {
     let uploads = Uploads::within(Limits { body_size: 10, ..Limits::default() });
     let one = uploads.http1(&(post("/", 11) + "eleven byte"));
@@ -344,15 +378,27 @@ fn a_window_is_given_back_as_the_body_is_read_and_not_before() {
     let opened = widened(&client.frames(), 0);
     assert_eq!(opened + 65_535, 1 << 20, "the window of a connection");
     let chunk = [b'x'; 16_000];
-    for (stream, path, given_back) in [(1, "/late", false), (3, "/", true), (5, "/drop", true)] {
+    let bodies = [(1, "/late", 15, false), (3, "/", 30, true), (5, "/drop", 30, true)];
+    for (stream, path, chunks, given_back) in bodies {
         client.post(stream, path);
-        for _ in 0..30 {
+        for _ in 0..chunks {
             client.data(stream, false, &chunk);
             uploads.settle();
         }
         let given = widened(&client.frames(), 0);
         assert_eq!(given > 200_000, given_back, "{path}: {given}");
     }
+    // What has come of a body is given back too when the handler lets it go.
+    client.post(7, "/go_and_drop");
+    for _ in 0..30 {
+        client.data(7, false, &chunk);
+        uploads.settle();
+    }
+    client.frames();
+    uploads.seen.go.0.try_send(()).expect("there is room");
+    uploads.settle();
+    let given = widened(&client.frames(), 0);
+    assert!(given >= 480_000, "{given}");
 }
 
 #[test]
@@ -362,7 +408,7 @@ fn all_of_a_body_that_is_larger_than_the_windows_arrives() {
     client.post(1, "/echo");
     let (mut room, mut sent, mut echoed) = ([512 * 1024, 1 << 20], 0, 0);
     client.widen(0, 1 << 24);
-    while echoed < 4_000_000 {
+    for _ in 0..10_000 {
         let most = room[0].min(room[1]).min(16_000).min(4_000_000 - sent);
         if most > 0 {
             client.data(1, sent + most == 4_000_000, &vec![b'x'; most]);
@@ -374,6 +420,9 @@ fn all_of_a_body_that_is_larger_than_the_windows_arrives() {
         room[1] += widened(&frames, 0);
         echoed += content(&frames);
         client.widen(1, 20_000);
+        if echoed == 4_000_000 {
+            break;
+        }
     }
     assert_eq!((sent, echoed), (4_000_000, 4_000_000));
 }

@@ -1,8 +1,9 @@
 //! One request over HTTP/2: the service answers, and the answer goes to h2 as far as the client's
 //! windows let it.
 
-use std::fmt;
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -10,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use ::h2::{Reason, SendStream};
 use ::hyper::body::{Body, Buf, Bytes, Frame};
 use ::hyper::{Request, Response};
-use futures_lite::future;
+use futures_lite::{FutureExt, future};
 use log::{debug, error};
 
 use super::streams::{InFlight, Streams};
@@ -18,6 +19,7 @@ use crate::connection::Waiting;
 use crate::hyper::answer::{self, Answers, Rest};
 use crate::hyper::body::RequestBody;
 use crate::hyper::{Hyper, HyperError};
+use crate::report::panic_message;
 
 /// How much of an answer is handed over at once, in bytes: a DATA frame of the usual size. What waits
 /// behind it stays here, where it can be seen, and all streams get a share of the connection's window.
@@ -26,118 +28,127 @@ const PIECE: usize = 16 * 1024;
 /// How many frames of a body are handed over in a row before the other tasks get a turn.
 const FAIR: usize = 32;
 
-/// An answer on its way.
+/// An answer on its way. If it is dropped before all of it is h2's, the stream is reset.
 pub(super) struct Answering {
-    pub(super) streams: Rc<Streams>,
-    pub(super) request: Rc<InFlight>,
+    streams: Rc<Streams>,
+    request: Rc<InFlight>,
+    handed_over: Cell<bool>,
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if !self.handed_over.get() {
+            self.request.reset(Reason::INTERNAL_ERROR);
+        }
+    }
 }
 
 impl Answering {
-    /// Answers one request. Ends when all of the answer is h2's, or when nobody wants it any more.
+    pub(super) fn new(streams: Rc<Streams>, request: Rc<InFlight>) -> Answering {
+        Answering { streams, request, handed_over: Cell::new(false) }
+    }
+
+    /// Answers one request. Ends when all of the answer is h2's, or when nobody wants it any more. A
+    /// panic of the answer's body costs this answer alone.
     pub(super) async fn run<S: Answers>(self, hyper: Rc<Hyper<S>>, request: Request<RequestBody>) {
+        let answering = AssertUnwindSafe(self.answer(hyper, request)).catch_unwind();
+        match answering.await {
+            // What h2 has by now waits for the client alone.
+            Ok(Ok(true)) => {
+                self.handed_over.set(true);
+                self.streams.wait(&self.request, Some((Waiting::Answer, u64::MAX)));
+            }
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => debug!("{}: {error}", self.streams.connection.peer()),
+            Err(panic) => {
+                self.streams.connection.count_panic();
+                let name = self.streams.connection.context().name();
+                error!("{name}: an answer's body panicked: {}", panic_message(&*panic));
+            }
+        }
+    }
+
+    /// Returns whether all of the answer was handed over.
+    async fn answer<S: Answers>(
+        &self,
+        hyper: Rc<Hyper<S>>,
+        request: Request<RequestBody>,
+    ) -> Result<bool, HyperError> {
         let InFlight { upload, respond, status, .. } = &*self.request;
         let connection = &*self.streams.connection;
-        let name = connection.context().name();
         let asked = answer::ask(&hyper.service, request, upload, connection, &hyper.date);
         let mut asked = pin!(asked);
         let is_reset = |cx: &mut Context<'_>| respond.borrow_mut().poll_reset(cx).is_ready();
         let answered = self.wait_for(|cx| asked.as_mut().poll(cx), is_reset).await;
-        let Some(answered) = answered else { return };
-        let (head, body) = match answered {
-            Ok(response) => response.into_parts(),
-            Err(error) => {
-                let error: HyperError = error.into();
-                debug!("{name}: the service failed: {error}");
-                return self.request.reset(Reason::INTERNAL_ERROR);
-            }
-        };
+        let Some(answered) = answered else { return Ok(false) };
+        let (head, body) = answered.map_err(Into::into)?.into_parts();
         status.set(head.status.as_u16());
         let rest = Rest::of(&head.headers, body.as_ref());
         let head = Response::from_parts(head, ());
-        let sent = respond.borrow_mut().send_response(head, body.is_none());
-        match (sent, body) {
-            (Ok(stream), Some(body)) => self.send(stream, body, rest).await,
-            (Ok(_), None) => {}
-            (Err(error), _) => {
-                debug!("{name}: {}: the answer was not sent: {error}", connection.peer());
-                return self.request.reset(Reason::INTERNAL_ERROR);
-            }
+        let stream = respond.borrow_mut().send_response(head, body.is_none())?;
+        match body {
+            Some(body) => self.send(stream, body, rest).await,
+            None => Ok(true),
         }
-        // What h2 has by now waits for the client alone.
-        self.streams.wait(&self.request, Some((Waiting::Answer, u64::MAX)));
     }
 
     /// Sends the content of the answer.
-    async fn send<B>(&self, mut stream: SendStream<Bytes>, body: B, mut rest: Rest)
+    async fn send<B>(
+        &self,
+        mut stream: SendStream<Bytes>,
+        body: B,
+        mut rest: Rest,
+    ) -> Result<bool, HyperError>
     where
         B: Body,
         B::Error: Into<HyperError>,
     {
+        let name = self.streams.connection.context().name();
         let mut body = pin!(body);
         for number in 1.. {
             let is_reset = |cx: &mut Context<'_>| stream.poll_reset(cx).is_ready();
             let frame = self.wait_for(|cx| body.as_mut().poll_frame(cx), is_reset).await;
-            let frame = match frame {
-                Some(frame) => frame.transpose(),
-                None => return,
-            };
-            let frame = match frame.map(|frame| frame.map(Frame::into_data)) {
-                Ok(frame) => frame,
-                Err(error) => {
-                    let error: HyperError = error.into();
-                    return self.fail(&error);
+            let Some(frame) = frame else { return Ok(false) };
+            let (frame, ends) = rest.take(frame, body.is_end_stream(), name)?;
+            match frame.map(Frame::into_data) {
+                None => stream.send_data(Bytes::new(), true)?,
+                Some(Ok(content)) => {
+                    if !self.send_content(&mut stream, content, ends).await? {
+                        return Ok(false);
+                    }
                 }
-            };
-            let is_last = body.is_end_stream() || !matches!(frame, Some(Ok(_)));
-            let length = frame.as_ref().map_or(0, |it| it.as_ref().map_or(0, Buf::remaining));
-            if let Err(why) = rest.take(length, is_last) {
-                return self.fail(&why);
+                Some(Err(frame)) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        stream.send_trailers(trailers)?;
+                    }
+                }
             }
-            let sent = match frame {
-                Some(Ok(content)) => self.send_content(&mut stream, content, is_last).await,
-                Some(Err(trailers)) => match trailers.into_trailers() {
-                    Ok(trailers) => stream.send_trailers(trailers).map(|()| false),
-                    Err(_unknown) => Ok(true),
-                },
-                None => stream.send_data(Bytes::new(), true).map(|()| false),
-            };
-            match sent {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    debug!("{}: {error}", self.streams.connection.peer());
-                    return self.request.reset(Reason::INTERNAL_ERROR);
-                }
+            if ends {
+                break;
             }
             if number % FAIR == 0 {
                 future::yield_now().await;
             }
         }
+        Ok(true)
     }
 
-    /// Gives the answer up: what has been sent of it must not look whole.
-    fn fail(&self, why: &dyn fmt::Display) {
-        let name = self.streams.connection.context().name();
-        error!("{name}: an answer's body failed: {why}");
-        self.request.reset(Reason::INTERNAL_ERROR);
-    }
-
-    /// Sends a frame's content, piece by piece. Returns whether there is more to come.
+    /// Sends a frame's content, piece by piece. Returns whether all of it was handed over.
     async fn send_content(
         &self,
         stream: &mut SendStream<Bytes>,
         mut content: impl Buf,
-        is_last: bool,
+        ends: bool,
     ) -> Result<bool, ::h2::Error> {
-        if !content.has_remaining() {
-            if is_last {
-                stream.send_data(Bytes::new(), true)?;
-            }
-            return Ok(!is_last);
+        if !content.has_remaining() && ends {
+            stream.send_data(Bytes::new(), true)?;
         }
         self.streams.hold(&self.request, content.remaining());
         for number in 0.. {
             let most = content.remaining().min(PIECE);
+            if most == 0 {
+                break;
+            }
             let room = poll_fn(|cx| {
                 let room = poll_room(stream, most, cx);
                 if room.is_pending() {
@@ -149,13 +160,9 @@ impl Answering {
             let Some(room) = room.await.transpose()? else { return Ok(false) };
             let piece = content.copy_to_bytes(room.min(most));
             self.streams.hand_over(&self.request, piece.len());
-            let ends = is_last && !content.has_remaining();
-            stream.send_data(piece, ends)?;
-            if !content.has_remaining() {
-                break;
-            }
+            stream.send_data(piece, ends && !content.has_remaining())?;
         }
-        Ok(!is_last)
+        Ok(true)
     }
 
     /// Waits for the service. `None`: the stream is reset, by the client or by its limit, or its

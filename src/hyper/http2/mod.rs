@@ -241,7 +241,7 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         while !self.streams.are_held_up() {
             let Some(Accepted { request, in_flight }) = self.held_back.pop_front() else { break };
             in_flight.is_begun.set(true);
-            let answering = Answering { streams: self.streams.clone(), request: in_flight };
+            let answering = Answering::new(self.streams.clone(), in_flight);
             let mut answering = Box::pin(answering.run(self.hyper.clone(), request));
             // An answer that is there at once needs no task of its own.
             let polled = answering.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -295,6 +295,7 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         }
         let waits_for = oldest.as_ref().and_then(|request| request.waits_for());
         connection.wait_for(blocked_after.map(|_| Waiting::Answer).or(waits_for));
+        self.streams.named.set(id.filter(|_| blocked_after.is_none()));
         let limits = &self.hyper.limits;
         if blocked_after != self.noted.blocked_after() {
             self.noted.blocked =

@@ -28,12 +28,12 @@ pub(super) struct Streams {
     open: RefCell<BTreeMap<u32, Rc<InFlight>>>,
     /// Bytes of answers that are there and that the system has not taken.
     held: Cell<usize>,
-    /// How many requests wait for the client.
-    waiting: Cell<usize>,
     /// No request's limit passes before this.
     due: Cell<Option<Instant>>,
     /// When the system last took content of an answer.
     took: Cell<Instant>,
+    /// The request that the books name. `None`: they name none, or say that the socket takes nothing.
+    pub(super) named: Cell<Option<u32>>,
 }
 
 /// A request in flight.
@@ -71,9 +71,9 @@ impl Streams {
             limits,
             open: RefCell::default(),
             held: Cell::new(0),
-            waiting: Cell::new(0),
             due: Cell::new(None),
             took: Cell::new(now),
+            named: Cell::new(None),
         })
     }
 
@@ -146,10 +146,14 @@ impl Streams {
         }
         let wait = on.map(|(on, number)| Wait { on, number, since: self.now() });
         request.waits.set(wait);
-        self.waiting.set(self.waiting.get() + usize::from(wait.is_some()));
-        self.waiting.set(self.waiting.get() - usize::from(waited.is_some()));
-        if let Some(wait) = wait {
-            self.bring_forward(self.limit(request, wait));
+        if self.named.get() == Some(request.id) {
+            self.connection.wait_for(on.map(|(on, _)| on));
+        }
+        let before = self.due.get();
+        self.bring_forward(wait.and_then(|wait| self.limit(request, wait)));
+        if self.due.get() != before {
+            // Whoever keeps the connection's limit may be asleep.
+            self.connection.wake();
         }
     }
 
@@ -169,7 +173,7 @@ impl Streams {
 
     /// When the next limit may pass; it may turn out to be too early, but never too late.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due.get().filter(|_| self.waiting.get() > 0)
+        self.due.get()
     }
 
     /// Something has become of a stream.
@@ -201,7 +205,6 @@ impl Streams {
         let request = self.open.borrow_mut().remove(&id)?;
         let held = request.ready.get() + request.queued.get();
         self.held.set(self.held.get() - held);
-        self.waiting.set(self.waiting.get() - usize::from(request.waits.get().is_some()));
         request.is_over.set(true);
         Some(request)
     }
