@@ -35,6 +35,8 @@ mod h2;
 mod hyper;
 #[cfg(feature = "hyper")]
 mod hyper_body;
+#[cfg(all(feature = "http", feature = "hyper"))]
+mod hyper_ends;
 #[cfg(feature = "hyper")]
 mod hyper_heads;
 #[cfg(feature = "hyper")]
