@@ -53,8 +53,6 @@ struct Shared<S> {
     ended: bool,
     /// Whether the stream is reset if it is closed now.
     resets: bool,
-    /// What the client had not received when the system was last asked, if it tells.
-    unreceived: Option<usize>,
     news: News,
 }
 
@@ -89,7 +87,6 @@ pub(super) fn io<S: Stream>(stream: S, opening: Opening) -> (Io<S>, Wire<S>) {
         look: false,
         ended: false,
         resets: false,
-        unreceived: None,
         news,
     }));
     let (sender, open) = async_channel::bounded(1);
@@ -151,14 +148,6 @@ impl<S: Stream> Wire<S> {
             shared.resets = resets;
             shared.stream.reset_on_close(resets);
         }
-    }
-
-    /// Whether the client has received something since this was last asked, though the system has no
-    /// room for more. It has room again only when a third of its buffer is empty.
-    pub(super) fn has_taken(&self) -> bool {
-        let shared = &mut *lock(&self.shared);
-        let before = std::mem::replace(&mut shared.unreceived, shared.stream.unreceived());
-        before.zip(shared.unreceived).is_some_and(|(before, now)| now < before)
     }
 
     /// Waits until the engine, or whoever has the stream from it, has let it go.

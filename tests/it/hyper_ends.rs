@@ -14,7 +14,7 @@ use crate::ends::{Client, End, HALF, SECOND, SLOW, Then, judge, reads_slowly, se
 use crate::reader::answers;
 use crate::web::get;
 
-const PIECE: usize = 10_000;
+const PIECE: usize = 1_000_000;
 
 /// So many bytes, in pieces; it tells its length if it is `known`.
 struct Pieces {

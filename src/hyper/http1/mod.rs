@@ -145,9 +145,7 @@ where
         if expired && noted.doing == (talk.asked(), doing) {
             match doing {
                 Doing::Head => return Poll::Ready(Ok(End::HeadTooSlow)),
-                Doing::Answer(_) if talk.wire.has_taken() => {
-                    talk.connection.set_limit(talk.limits.answer_time);
-                }
+                // hyper has just tried to write: a client that takes a little has made room for that.
                 Doing::Answer(_) => return Poll::Ready(Ok(End::Closed)),
                 Doing::Body(_) => {
                     talk.time_body_out();

@@ -162,9 +162,6 @@ impl<T: Stream> Talk<T> {
         let connection = &self.connection;
         let is_another = before.0 != noted.doing.0;
         connection.wait_for(waits_for);
-        if waits_for == Some(Waiting::Answer) {
-            self.wire.has_taken(); // what it is compared with later
-        }
         match limit {
             _ if is_another || state != connection.state() => connection.set_state(state, limit),
             Some(limit) => connection.set_limit(limit),

@@ -195,11 +195,8 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
             }
             let began = self.begin_answers();
             if expired {
-                let mut stuck =
-                    blocked_after.is_some() && blocked_after == self.noted.blocked_after();
-                if stuck && self.wire.has_taken() {
-                    (stuck, self.noted.blocked) = (false, None); // its time begins again
-                }
+                // The engine has just tried to write: a client that takes a little has made room for that.
+                let stuck = blocked_after.is_some() && blocked_after == self.noted.blocked_after();
                 if stuck {
                     return Poll::Ready(Ok(()));
                 }
@@ -327,7 +324,6 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         if blocked_after != self.noted.blocked_after() {
             self.noted.blocked =
                 blocked_after.map(|writes| (writes, now.checked_add(limits.answer_time)));
-            self.wire.has_taken(); // what it is compared with later
         }
         connection.set_limit_at(match (state, self.noted.blocked) {
             (_, Some((_, until))) => until,
