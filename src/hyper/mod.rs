@@ -14,6 +14,9 @@
 //! | `answer.rs` | the service asked |
 //! | `fit.rs` | the head of its answer made fit to be sent, and its content held to it |
 //!
+//! hyper reads a request target without its fragment (`#..`), which has no place in one: that alone of a target is
+//! dropped and not refused.
+//!
 //! What a service may say of an answer's framing is what a handler of [`Http`](crate::Server) may: what is
 //! true is used, what is harmless is dropped, and what is false is logged and answered with 500.
 
