@@ -9,7 +9,8 @@ use ::hyper::{Request, Response, StatusCode};
 use futures_lite::FutureExt;
 use log::{debug, error};
 
-use super::body::{Fault, HyperError, RequestBody, Upload};
+use super::body::{RequestBody, Upload};
+use super::fault::{Fault, HyperError};
 use super::fit::{DateLine, RequestForm};
 use super::request;
 use crate::server::Connection;

@@ -5,18 +5,15 @@
 //! gathered here: h2 keeps each DATA frame with a record of its own, and a client that sends its body
 //! byte by byte would fill far more memory than its window allows, or lose the connection for it.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use ::h2::RecvStream;
-use ::hyper::StatusCode;
 use ::hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
-/// An error as hyper takes them.
-pub(super) type HyperError = Box<dyn StdError + Send + Sync>;
+use super::fault::{BodyError, Fault, HyperError};
 
 /// The body of a request. Both versions of HTTP have this one, and generic services, such as axum's
 /// and tonic's, take it as they take any other.
@@ -27,55 +24,6 @@ pub(super) type HyperError = Box<dyn StdError + Send + Sync>;
 pub struct RequestBody(Option<Shared>);
 
 type Shared = Arc<Mutex<State>>;
-
-/// Why a body has ended early.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum BodyError {
-    /// It is larger than [`body_size`](super::Limits::body_size).
-    TooLarge,
-    /// Nothing came for as long as [`body_time`](super::Limits::body_time).
-    TooSlow,
-    /// It has broken off, or is malformed; the source is the engine's error.
-    Broken(HyperError),
-}
-
-/// The same without its source, to be remembered.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Fault {
-    TooLarge,
-    TooSlow,
-    Broken,
-}
-
-impl Fault {
-    pub(super) fn status(self) -> StatusCode {
-        match self {
-            Fault::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Fault::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Fault::Broken => StatusCode::BAD_REQUEST,
-        }
-    }
-}
-
-impl fmt::Display for BodyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            BodyError::TooLarge => "the request body is too large",
-            BodyError::TooSlow => "the request body took too long",
-            BodyError::Broken(_) => "the request body did not arrive whole",
-        })
-    }
-}
-
-impl StdError for BodyError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            BodyError::Broken(source) => Some(&**source),
-            _ => None,
-        }
-    }
-}
 
 impl fmt::Debug for RequestBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,7 @@ use ::hyper::header::{CONTENT_LENGTH, DATE, HeaderValue, UPGRADE};
 use ::hyper::{Method, Request, Response, StatusCode, Version};
 use log::error;
 
-use super::body::HyperError;
+use super::fault::HyperError;
 use crate::web::{self, AnswerFields, End, Form};
 use crate::words::LOG;
 

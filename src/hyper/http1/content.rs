@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::talk::Talk;
 use crate::hyper::answer::Answer;
-use crate::hyper::body::HyperError;
+use crate::hyper::fault::HyperError;
 use crate::hyper::fit::Rest;
 use crate::net::Stream;
 

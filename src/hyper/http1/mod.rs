@@ -22,7 +22,7 @@ use ::hyper::{Request, Response};
 use futures_lite::{AsyncWriteExt, future};
 
 use super::answer::{self, Answer, Answers};
-use super::body::HyperError;
+use super::fault::HyperError;
 use super::io::{Io, io};
 use super::opening::Opening;
 use super::runtime::Timer;

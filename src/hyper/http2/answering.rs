@@ -16,7 +16,8 @@ use log::{debug, error};
 
 use super::streams::{InFlight, Streams};
 use crate::hyper::answer::{self, Answer, Answers};
-use crate::hyper::body::{HyperError, RequestBody};
+use crate::hyper::body::RequestBody;
+use crate::hyper::fault::HyperError;
 use crate::hyper::fit::Rest;
 use crate::hyper::settings::Hyper;
 use crate::register::Waiting;

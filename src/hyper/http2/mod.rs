@@ -3,6 +3,7 @@
 //! | file | what lives there |
 //! |---|---|
 //! | `mod.rs` | a connection's conversation: requests accepted, limits kept, the drain |
+//! | `setup.rs` | what h2 is set to; the handshake |
 //! | `answering.rs` | one request: the service answers, the answer goes out window by window |
 //! | `streams.rs` | the requests in flight: what each waits for, and for how long it may |
 //! | `framed.rs`, `frames.rs` | the bytes on the wire, watched for the frames that end requests |
@@ -13,6 +14,7 @@
 mod answering;
 mod framed;
 mod frames;
+mod setup;
 mod streams;
 
 use std::collections::VecDeque;
@@ -25,7 +27,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use ::h2::RecvStream;
-use ::h2::server::{Builder, Connection as Engine, SendResponse};
+use ::h2::server::{Connection as Engine, SendResponse};
 use ::hyper::Request;
 use ::hyper::body::Bytes;
 use ::hyper::header::{CONTENT_LENGTH, HeaderMap};
@@ -44,37 +46,9 @@ use answering::Answering;
 use framed::{Event, Events, Framed};
 use streams::{InFlight, Streams};
 
-/// How much one request body may bring before somebody reads it, in bytes: enough for 5 MB/s at a round
-/// trip of 100 ms.
-const STREAM_WINDOW: u32 = 512 * 1024;
-
-/// The same for all bodies of a connection: a body that nobody reads leaves room for others.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-
-/// How many requests may be in flight on one connection. RFC 9113 (6.5.2) recommends 100 at least.
-const STREAMS: u32 = 200;
-
-/// Bytes of a request's header fields, as hyper has it.
-const HEADERS: u32 = 16 * 1024;
-
-/// How much of an answer h2 may hold, in bytes: what is written while its task gets the next turn.
-const BUFFER: usize = 128 * 1024;
-
 /// How much is read before the other tasks get a turn, in bytes: who answers requests takes the bodies that
 /// nobody reads out of h2, which gives a connection up that has too many small frames in it.
 const FAIR: usize = 16 * 1024;
-
-/// What h2 is set to, unless the user sets it otherwise.
-pub(super) fn builder() -> Builder {
-    let mut builder = Builder::new();
-    builder
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEADERS)
-        .max_send_buffer_size(BUFFER);
-    builder
-}
 
 /// Serves one connection to its end.
 pub(super) async fn converse<T: Stream, S: Answers>(
@@ -86,13 +60,11 @@ pub(super) async fn converse<T: Stream, S: Answers>(
     let (io, wire) = io(stream, opening);
     let events = Events::default();
     let streams = Streams::new(connection, hyper.limits.clone());
-    let handshake = {
-        let mut builder = builder();
-        (hyper.http2)(&mut builder);
-        builder.handshake(Framed::new(io, events.clone()))
-    };
+    let mut builder = setup::builder();
+    (hyper.http2)(&mut builder);
+    let handshake = builder.handshake(Framed::new(io, events.clone()));
     // In a box, which is gone when the connection rests.
-    let engine = match Box::pin(shake_hands(handshake, &streams.connection)).await {
+    let engine = match Box::pin(setup::shake_hands(handshake, &streams.connection)).await {
         Some(Ok(engine)) => engine,
         Some(Err(error)) => return Err(io::Error::other(error)),
         None => return Ok(()),
@@ -117,18 +89,6 @@ pub(super) async fn converse<T: Stream, S: Answers>(
         Some(stream) => Box::pin(linger(stream, &streams.connection)).await.and(ended),
         None => ended,
     }
-}
-
-/// Sends and receives what a connection begins with. `None`: it took too long.
-async fn shake_hands<T>(
-    mut handshake: impl Future<Output = T> + Unpin,
-    connection: &Connection,
-) -> Option<T> {
-    poll_fn(|cx| match Pin::new(&mut handshake).poll(cx) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => connection.poll_expired(cx).map(|()| None),
-    })
-    .await
 }
 
 /// How long a body is, as the head says it.
