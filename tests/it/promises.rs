@@ -1,9 +1,22 @@
-//! The README's promises: each is shown by tests and benchmarks that exist.
+//! The README's promises and the rules of the drain: each is shown by tests and benchmarks that exist.
 
 use std::path::Path;
 
+const RULES: &str = include_str!("../../docs/rules.md");
+
 /// A promise and the backticked names behind it.
 type Promise = (String, Vec<String>);
+
+/// The sections of `docs/rules.md`, each with the names under its "Shown by".
+fn rules() -> Vec<Promise> {
+    let rule = |section: &str| {
+        let (title, text) = section.split_once('\n').expect("a title");
+        let shown_by = text.split_once("\nShown by\n").map_or("", |(_, names)| names);
+        let names = shown_by.lines().filter_map(|line| line.strip_prefix("- "));
+        (title.to_owned(), names.map(|name| name.trim_matches('`').to_owned()).collect())
+    };
+    RULES.split("\n## ").skip(1).map(rule).collect()
+}
 
 /// The rows of the table under "## Promises".
 fn promises() -> Vec<Promise> {
@@ -43,6 +56,19 @@ fn every_promise_is_shown_by_tests_and_benchmarks_that_exist() {
         assert!(!names.is_empty(), "nothing shows that {promise}");
         let faults: Vec<String> = names.iter().filter_map(|name| fault(name)).collect();
         assert!(faults.is_empty(), "{promise}: {faults:?}");
+    }
+}
+
+#[test]
+fn every_rule_is_numbered_and_shown_by_tests_that_exist() {
+    let rules = rules();
+    assert_eq!(rules.len(), 13);
+    for (number, (rule, names)) in (1..).zip(&rules) {
+        assert!(rule.starts_with(&format!("{number}. ")), "{rule}");
+        // What the last one promises is the table of the engines.
+        assert!(number == 13 || !names.is_empty(), "nothing shows that {rule}");
+        let faults: Vec<String> = names.iter().filter_map(|name| fault(name)).collect();
+        assert!(faults.is_empty(), "{rule}: {faults:?}");
     }
 }
 
