@@ -69,7 +69,7 @@ async fn serve_until_idle<S: Stream>(mut wire: Wire<S>) -> io::Result<Option<Res
         Next::Request => return Ok(Some(wire.rest())),
         Next::Close => {
             let (stream, connection, _unused) = wire.into_parts();
-            linger(stream, connection).await?
+            linger(stream, &connection).await?
         }
         Next::Upgrade(sender) => hand_over(wire, sender).await?,
     }
