@@ -14,7 +14,7 @@ use adieu::hyper::hyper::{Request, Response};
 use adieu::hyper::{Exchange, Hyper, RequestBody};
 use adieu::testing::{MemoryStream, Network, memory, settle};
 use adieu::{Listener, Report, Server, Signal, State, Supervisor, Trigger};
-use futures_lite::future;
+use futures_lite::{AsyncReadExt, AsyncWriteExt, future, stream};
 use smol::Timer;
 
 use crate::h2::{self, Client};
@@ -496,4 +496,53 @@ fn h2load_finds_every_stream_answered() {
         assert!(report.is_graceful(), "{report}");
         assert_eq!(report.services[0].counts.requests, 200);
     }
+}
+
+/// What an axum handler that needs tokio's time is answered with: a sleep, and a stream of events.
+fn with_tokios_time() -> [String; 2] {
+    use axum::response::sse::{Event, KeepAlive, Sse};
+    let sleep = async || {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        "slept"
+    };
+    let events = async || {
+        let events = stream::once(Ok::<_, Infallible>(Event::default().data("event")));
+        Sse::new(events).keep_alive(KeepAlive::default())
+    };
+    let router = axum::Router::new();
+    let router = router.route("/sleep", axum::routing::get(sleep));
+    let router = router.route("/events", axum::routing::get(events));
+    let server = Hyper::bind("127.0.0.1:0", adieu::hyper::tower(router)).expect("a port is free");
+    let address = server.listener().local_addr().expect("it is TCP");
+    let supervisor = Supervisor::new().service("api", server);
+    let trigger = supervisor.trigger();
+    let (answers, report) = run_with(supervisor, async {
+        let ask = async |path: &str| {
+            let mut client = smol::net::TcpStream::connect(address).await.expect("it listens");
+            let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+            client.write_all(request.as_bytes()).await.expect("it is open");
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.expect("an answer");
+            answer
+        };
+        let answers = [ask("/sleep").await, ask("/events").await];
+        trigger.shut_down();
+        answers
+    });
+    assert!(report.is_graceful(), "{report}");
+    answers
+}
+
+#[test]
+fn what_needs_tokios_time_works_where_a_runtime_is_entered_and_is_a_500_elsewhere() {
+    for answer in with_tokios_time() {
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    }
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_time().build();
+    let runtime = runtime.expect("a thread can be started");
+    let _entered = runtime.enter();
+    let [sleep, events] = with_tokios_time();
+    assert!(sleep.ends_with("slept"), "{sleep}");
+    assert!(events.contains("data: event\n\n"), "{events}");
 }
