@@ -7,6 +7,7 @@ use rivals::proto::{Echo, EchoServer};
 /// A second argument is the grace period, in milliseconds.
 fn main() -> ExitCode {
     let grace = std::env::args().nth(2).map(|it| it.parse().expect("a number of milliseconds"));
+    rivals::log();
     adieu::exit(async {
         let server = Grpc::new().service(EchoServer::new(Echo)).bind(&rivals::address())?;
         let supervisor = Supervisor::new().service("grpc", server);
