@@ -43,6 +43,7 @@ mod promises;
 #[cfg(feature = "http")]
 mod properties;
 #[cfg(feature = "http")]
+#[path = "../common/reader.rs"]
 mod reader;
 mod readme;
 mod rig;

@@ -13,12 +13,14 @@
 //! ```
 
 mod accounts;
-mod answers;
 mod client;
+mod content;
 mod judge;
 mod memory;
 mod net;
 mod plan;
+#[path = "../common/reader.rs"]
+mod reader;
 mod run;
 mod server;
 mod talk;

@@ -16,8 +16,8 @@ use async_channel::Receiver;
 use fastrand::Rng;
 use futures_lite::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWriteExt, Stream};
 
-use crate::answers::content;
 use crate::client::id;
+use crate::content::content;
 use crate::net::{UnkindListener, UnkindStream};
 use crate::plan::{BodyPlan, ServicePlan, Then};
 use crate::talk::talk;

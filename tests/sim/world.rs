@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use adieu::testing::{ManualClock, Network};
 use adieu::{Clock, Shutdown};
 
-use crate::answers::Answer;
 use crate::net::SharedEnd;
 use crate::plan::Plan;
+use crate::reader::Answer;
 
 /// When something was seen: the time since the start, and the order within the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
