@@ -35,7 +35,7 @@ impl Service for Simulated {
     async fn serve(self, cx: Context) -> std::result::Result<(), BoxError> {
         let Simulated { world, number, listener } = self;
         let shutdown = cx.shutdown().clone();
-        world.leave.borrow_mut().get_or_insert(cx.status().leaving().clone());
+        world.status.borrow_mut().get_or_insert(cx.status().clone());
         let plan = &world.plan.services[number];
         let stage = world.plan.stages[number];
         world.stops[stage].borrow_mut().get_or_insert(shutdown.clone());
