@@ -48,6 +48,8 @@ mod reader;
 mod readme;
 mod rig;
 mod stages;
+#[cfg(feature = "http")]
+mod strictness;
 mod supervisor;
 mod tcp;
 #[cfg(feature = "http")]

@@ -8,9 +8,11 @@ use futures_lite::future;
 use crate::watch::have_ended;
 use crate::world::World;
 
+type Change = Pin<Box<dyn Future<Output = ()>>>;
+
 /// The phase at the last look, and what waits for the next change of it.
 #[derive(Default)]
-pub struct Phases(Option<(Phase, Pin<Box<dyn Future<Output = ()>>>)>);
+pub struct Phases(Option<(Phase, Change)>);
 
 impl Phases {
     /// What the run says of itself is what is seen of it, and those who wait for a change hear of it.
