@@ -55,12 +55,15 @@ mod promises;
 #[cfg(feature = "http")]
 mod properties;
 #[cfg(feature = "http")]
+#[path = "../common/reader.rs"]
 mod reader;
 mod readme;
 mod rig;
 #[cfg(all(feature = "http", feature = "hyper"))]
 mod slow_clients;
 mod stages;
+#[cfg(feature = "http")]
+mod strictness;
 mod supervisor;
 mod tcp;
 #[cfg(feature = "http")]

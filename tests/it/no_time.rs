@@ -10,7 +10,7 @@ use std::time::Duration;
 use adieu::{Connection, Protocol, Server, Signal, SocketListener, SocketStream, Supervisor, Tcp};
 use futures_lite::{AsyncWriteExt, future};
 
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+use crate::rig::GET;
 
 /// How often each case is tried: what is lost in a race is not lost each time.
 const ROUNDS: usize = 5;

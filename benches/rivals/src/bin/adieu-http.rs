@@ -15,6 +15,6 @@ fn main() -> ExitCode {
     rivals::log();
     adieu::exit(async {
         let server = Http::bind(&rivals::address(), hello)?;
-        Ok(Supervisor::new().service("server1", server).run(adieu::signals()?).await)
+        Ok(Supervisor::new().service("server1", server).run(adieu::signals()?).await?)
     })
 }
