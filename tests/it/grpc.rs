@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bound::Process;
 use crate::rig::run_with;
-use crate::tools;
+use crate::{clients, tools};
 use adieu::{Grpc, Listener, Report, Supervisor, Trigger};
 
 #[path = "../../examples/proto/mod.rs"]
@@ -28,7 +28,7 @@ fn play_with(grpc: Grpc, scenario: &str, grace: Duration) -> Option<(Vec<String>
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/clients/grpc_client.py");
     let mut command = Command::new(python);
     command.args([script, &address, scenario]).stdout(Stdio::piped());
-    let client = smol::unblock(move || converse(command, trigger));
+    let client = clients::on_a_thread(move || converse(command, trigger));
     Some(run_with(supervisor, client))
 }
 
