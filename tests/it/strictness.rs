@@ -1,4 +1,4 @@
-//! The reader that most tests look through: what is no answer, and what is not all of one.
+//! The reader that most tests look through: what it refuses, and what it takes for a whole answer.
 
 use crate::reader::{Answer, answers};
 
@@ -7,7 +7,7 @@ fn read(bytes: &str) -> Result<Vec<Answer>, String> {
 }
 
 #[test]
-fn what_no_client_could_be_sure_of_is_no_answer() {
+fn the_reader_takes_only_what_this_server_may_write() {
     for bytes in [
         "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 +20 OK\r\ncontent-length: 0\r\n\r\n",
