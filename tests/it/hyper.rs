@@ -532,3 +532,34 @@ fn what_needs_tokios_time_works_where_a_runtime_is_entered_and_is_a_500_elsewher
     assert!(sleep.ends_with("slept"), "{sleep}");
     assert!(events.contains("data: event\n\n"), "{events}");
 }
+
+/// A body that ends when it is asked a second time, and wakes nobody for that: a timer does so whose
+/// time comes between the two.
+struct EndsSoon(bool);
+
+impl Body for EndsSoon {
+    type Data = io::Cursor<&'static [u8]>;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Self::Data>, Infallible>>> {
+        match std::mem::replace(&mut self.0, true) {
+            false => std::task::Poll::Pending,
+            true => std::task::Poll::Ready(None),
+        }
+    }
+}
+
+#[test]
+fn pipelined_requests_are_answered_if_an_answer_ends_in_hypers_last_look() {
+    let service = service_fn(|_: Request<RequestBody>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(EndsSoon(false))))
+    });
+    let (rig, network) = rig::serve("api", Hyper::new(service));
+    let client = connect(&rig, &network);
+    client.send(&GET.repeat(5));
+    settle(&rig.executor);
+    assert_eq!(text(&client).matches("HTTP/1.1 200 OK").count(), 5);
+}

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use ::hyper::Response;
 use ::hyper::body::{Body, Frame, SizeHint};
@@ -21,6 +21,8 @@ pin_project! {
         body: Option<B>,
         rest: Rest,
         talk: Rc<Talk<T>>,
+        // Whether hyper has found nothing of it yet at some time.
+        waited: bool,
     }
 }
 
@@ -31,7 +33,7 @@ impl<B: Body, T: Stream> Content<B, T> {
         if response.body().is_none() || rest.is_nothing() {
             talk.hand_over();
         }
-        response.map(|body| Content { body, rest, talk })
+        response.map(|body| Content { body, rest, talk, waited: false })
     }
 }
 
@@ -50,12 +52,19 @@ where
         let Some(mut body) = this.body.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let frame = ready!(body.as_mut().poll_frame(cx));
+        let frame = match body.as_mut().poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                *this.waited = true;
+                return Poll::Pending;
+            }
+        };
         let name = this.talk.connection.context().name();
         let taken = this.rest.take(frame, body.is_end_stream(), name);
         // Beyond the length that is known hyper does not ask.
         if matches!(taken, Ok((_, ends)) if ends || this.rest.is_nothing()) {
             this.talk.hand_over();
+            this.talk.look_again.set(*this.waited);
         }
         Poll::Ready(taken.map(|(frame, _)| frame).transpose())
     }

@@ -162,6 +162,7 @@ where
         talk.note(doing, noted);
         match talk.is_answering().then(|| talk.wire.poll_ahead(cx)) {
             Some(Poll::Ready(read)) => read?,
+            _ if talk.look_again.take() => {}
             _ => return Poll::Pending,
         }
     }

@@ -32,6 +32,9 @@ pub(super) struct Talk<T> {
     in_flight: RefCell<VecDeque<InFlight>>,
     /// Requests so far.
     asked: Cell<u64>,
+    /// Whether hyper has to be polled once more: it asks a body that is not ready a second time. If that
+    /// ends the answer, hyper (1.12) forgets to look for the next request, which may be here.
+    pub(super) look_again: Cell<bool>,
 }
 
 /// A request in flight: from its head until the system has taken the last byte of its answer.
@@ -69,8 +72,8 @@ impl<T: Stream> Talk<T> {
         let exchange = Exchange::new(&connection);
         // Rarely more than one: it stays with a connection that rests.
         let in_flight = RefCell::new(VecDeque::with_capacity(1));
-        let asked = Cell::new(0);
-        Talk { connection, wire, limits, exchange, in_flight, asked }
+        let (asked, look_again) = (Cell::new(0), Cell::new(false));
+        Talk { connection, wire, limits, exchange, in_flight, asked, look_again }
     }
 
     /// A request head has arrived.
