@@ -4,19 +4,44 @@
 #![cfg_attr(feature = "http", doc = include_str!("../examples/hello.rs"))]
 #![cfg_attr(feature = "http", doc = "```")]
 //!
-//! A **supervisor** is a group of **services**, a service is a group of **connections**, and all of
-//! them are tasks on one single-threaded executor: dropping it ends everything in it.
+//! A [`Supervisor`] runs **stages** one after the other to their end. A stage is a group of **services**, and a
+//! service is a group of **connections** and tasks. All of them are tasks on one single-threaded executor.
 //!
 //! ```text
-//! signal ──► Supervisor ──close──► Shutdown (every clone wakes at once)
-//!                                     ├─ service 1: accept loop ends ─► connections finish ─┐
-//!                                     ├─ service 2: accept loop ends ─► connections finish ─┤─► Report ─► exit code
-//!                                     └─ grace period ends, or a second signal ─► all dropped ─┘
+//! signal ─► Supervisor ─► lame duck ─► stage 1 told ─► ended, or out of time ─► stage 2 told ─► … ─► Report ─► exit code
+//!                                        ├─ service: the accept loop ends ─► connections finish
+//!                                        └─ service: …
 //! ```
 //!
-//! The library reads no environment and has no globals; signals, time and listeners are parameters. Only
-//! [`signals`] touches the process, and only its handler ends it. It runs on Unix.
+//! # What to look for
+//!
+//! | to | see |
+//! |---|---|
+//! | run services, and say how they are to end | [`Supervisor`] |
+//! | make a program of it: signals, exit codes, errors | [`signals`], [`exit`], [`ExitCodes`] |
+//! | serve HTTP/1.1 with a function | [`Http`](http/struct.Http.html), and [`http::Limits`](http/struct.Limits.html) (feature `http`) |
+//! | serve a hyper or tower service, an `axum::Router`, HTTP/2 | [`Hyper`](hyper/struct.Hyper.html) and [`hyper::tower`](hyper/fn.tower.html) (feature `hyper`) |
+//! | serve gRPC | [`Grpc`](grpc/struct.Grpc.html) (feature `grpc`) |
+//! | serve bytes over TCP or a Unix socket | [`Tcp`] |
+//! | serve a protocol of your own | [`Protocol`], with [`Server`] and [`Connection`] |
+//! | run something without a socket: a worker, a timer, a queue | [`Service`], which every `async fn(Context)` is, and [`Context`] |
+//! | end something after the servers: a flush, a pool | [`Supervisor::next_stage`] and [`reserve`](Supervisor::reserve) |
+//! | begin the shutdown from code | [`Supervisor::trigger`] |
+//! | race your own work against the shutdown | [`Shutdown::race`] |
+//! | limit connections | [`Server::max_connections`] and [`max_connections_per_peer`](Server::max_connections_per_peer) |
+//! | be taken out of a load balancer first | [`Supervisor::lame_duck`] |
+//! | see from inside how far the run has come | [`Status`], by [`Context::status`] |
+//! | see what came of it, and whom it had to cut off | [`Report`], [`Straggler`] |
+//! | have probes, metrics and a page | [`Admin`](struct.Admin.html) (feature `admin`) |
+//! | work with systemd | [`systemd`](systemd/index.html) (feature `systemd`) |
+//! | test that a service shuts down well | [`testing`](testing/index.html) (feature `testing`), and `docs/testing.md` in the repository |
+//!
+//! `docs/rules.md` in the repository has the rules of the drain, and `docs/operating.md` what to set around the
+//! process. The library has no globals, and reads no environment but where systemd is asked for: signals, time and
+//! listeners are parameters. Only [`signals`] touches the process, and only its handler ends it. It runs on Unix.
 
+// docs.rs builds with this cfg, and shows beside each item which feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(clippy::unwrap_used)]
 
 #[cfg(feature = "admin")]
@@ -73,3 +98,12 @@ pub use shutdown::{GRACE, Phase, Shutdown, Trigger, shutdown};
 pub use slot::ServiceStatus;
 pub use status::Status;
 pub use supervisor::Supervisor;
+
+/// The pages whose programs are compiled, and run where they can be, as tests.
+#[cfg(all(doctest, feature = "admin", feature = "testing"))]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+    #[doc = include_str!("../docs/testing.md")]
+    mod testing {}
+}

@@ -114,7 +114,7 @@ fn tell(changes: &[NotifyState<'_>]) {
         return;
     }
     if let Err(error) = sd_notify::notify(changes) {
-        // Whoever does not listen misses nothing but this.
+        // systemd has lost this message and nothing else: the next one may arrive.
         debug!(target: LOG, "cannot notify systemd: {error}");
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! | path | what it answers |
 //! |---|---|
-//! | `/livez` | 200: the one thread gets round to it |
+//! | `/livez` | 200, as long as the thread is not blocked |
 //! | `/readyz` | 200, and 503 from the first cause to stop on |
 //! | `/metrics` | the Prometheus text format |
 //! | `/` | one page: services, connections by state, whom the drain waits for |
 //!
-//! It tells peers and request lines to whoever asks, so bind it where only those reach it who may know.
+//! It shows client addresses and request lines to every client: bind it to a private address.
 
 mod metrics;
 mod page;

@@ -4,12 +4,15 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
 
+use ::hyper::Response;
 use ::hyper::header::HeaderMap;
 use futures_lite::future;
 use smol::Timer;
 use tonic::Status;
+use tonic::body::Body;
 
-use super::Answer;
+/// What every gRPC service answers.
+pub(super) type Answer = Response<Body>;
 
 /// The `grpc-timeout` of a call: at most eight digits and a unit. One that is malformed is none.
 pub(super) fn of(headers: &HeaderMap) -> Option<Duration> {

@@ -14,21 +14,21 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
-use ::hyper::body::Incoming;
+use ::hyper::Request;
 use ::hyper::service::Service;
-use ::hyper::{Request, Response};
 use tonic::Status;
-use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::error::Error;
-use crate::hyper::{Hyper, tower};
+use crate::hyper::{Hyper, Limits, RequestBody, tower};
 use crate::net::SocketListener;
 use crate::server::Server;
+use deadline::Answer;
 use health::Health;
 
 /// gRPC services under one address, as a service for [`Hyper`]. `grpc.health.v1` is among them.
@@ -68,9 +68,9 @@ pub struct Grpc {
     health: HealthReporter,
 }
 
-type Route =
-    Box<dyn Service<Request<Incoming>, Response = Answer, Error = Infallible, Future = Answering>>;
-type Answer = Response<Body>;
+type Route = Box<
+    dyn Service<Request<RequestBody>, Response = Answer, Error = Infallible, Future = Answering>,
+>;
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, Infallible>>>>;
 
 impl Default for Grpc {
@@ -99,7 +99,7 @@ impl Grpc {
     /// is serving from now on; [`health`](Grpc::health) can change that.
     pub fn service<S>(mut self, service: S) -> Grpc
     where
-        S: tower_service::Service<Request<Incoming>, Response = Answer, Error = Infallible>
+        S: tower_service::Service<Request<RequestBody>, Response = Answer, Error = Infallible>
             + NamedService
             + Clone
             + 'static,
@@ -112,7 +112,7 @@ impl Grpc {
 
     fn route<S>(&mut self, service: S)
     where
-        S: tower_service::Service<Request<Incoming>, Response = Answer, Error = Infallible>
+        S: tower_service::Service<Request<RequestBody>, Response = Answer, Error = Infallible>
             + NamedService
             + Clone
             + 'static,
@@ -126,18 +126,26 @@ impl Grpc {
         self.health.clone()
     }
 
-    /// Binds a TCP or Unix socket (see [`SocketListener::bind`]) and serves all of it there.
+    /// The limits that [`bind`](Grpc::bind) sets: the default [`Limits`] but for two. A stream of messages may
+    /// be as long as it likes and rest for as long as it likes, so the body of a request has no limit in
+    /// size (tonic limits each message to 4 MiB), and none in time.
+    pub fn limits() -> Limits {
+        Limits { body_size: u64::MAX, body_time: Duration::MAX, ..Limits::default() }
+    }
+
+    /// Binds a TCP or Unix socket (see [`SocketListener::bind`]) and serves all of it there, within
+    /// [these limits](Grpc::limits). `Server::limits` sets others.
     pub fn bind(self, address: &str) -> Result<Server<SocketListener, Hyper<Grpc>>, Error> {
-        Hyper::bind(address, self)
+        Ok(Hyper::bind(address, self)?.limits(Grpc::limits()))
     }
 }
 
-impl Service<Request<Incoming>> for Grpc {
+impl Service<Request<RequestBody>> for Grpc {
     type Response = Answer;
     type Error = Infallible;
     type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Answering {
+    fn call(&self, request: Request<RequestBody>) -> Answering {
         // A path is `/package.Service/Method`.
         let service = request.uri().path().split('/').nth(1).unwrap_or_default();
         let limit = deadline::of(request.headers());

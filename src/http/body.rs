@@ -25,7 +25,7 @@ struct Shared {
 type Pipe = Arc<Mutex<Shared>>;
 
 fn lock(pipe: &Pipe) -> MutexGuard<'_, Shared> {
-    // Whoever panicked with the lock left plain data behind.
+    // A panic while the lock was held leaves plain data, which is still good.
     pipe.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

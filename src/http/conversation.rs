@@ -69,7 +69,7 @@ async fn serve_until_idle<S: Stream>(mut wire: Wire<S>) -> io::Result<Option<Res
         Next::Request => return Ok(Some(wire.rest())),
         Next::Close => {
             let (stream, connection, _unused) = wire.into_parts();
-            linger(stream, connection).await?
+            linger(stream, &connection).await?
         }
         Next::Upgrade(sender) => hand_over(wire, sender).await?,
     }
@@ -80,7 +80,7 @@ async fn serve_until_idle<S: Stream>(mut wire: Wire<S>) -> io::Result<Option<Res
 async fn serve_requests<S: Stream>(wire: &mut Wire<S>) -> io::Result<Next> {
     loop {
         let next = match receive(wire).await? {
-            // In a box of its own, so that whoever sends a head slowly has none of it.
+            // In a box of its own: a connection whose head comes slowly must not hold room for it.
             Some(Ok(head)) => Box::pin(exchange(wire, head)).await?,
             Some(Err(refusal)) => reject(wire, RequestForm::UNKNOWN, "-", refusal).await?,
             None => Next::Request,

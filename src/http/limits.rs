@@ -15,13 +15,16 @@ use std::time::Duration;
 /// Times are kept by one sweep for all connections, to within 100 ms.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// From the first byte of a request head to its last. Then 408. Default: 10 s.
+    /// How long a request head may take from its first byte to its last, before the client gets 408.
+    /// Default: 10 s.
     pub head_time: Duration,
-    /// Without a byte of a request body that the handler waits for. Then 408. Default: 30 s.
+    /// How long the handler may wait for the next byte of a request body, before the client gets 408.
+    /// Default: 30 s.
     pub body_time: Duration,
-    /// Without the client taking a byte of an answer. Then the connection is cut. Default: 30 s.
+    /// How long the client may take no byte of an answer, before the connection is cut. Default: 30 s.
     pub answer_time: Duration,
-    /// Between requests, and from accept to the first byte. Then the connection is closed. Default: 60 s.
+    /// How long a connection may be without a request, from accept or from the last answer on, before it
+    /// is closed. Default: 60 s.
     pub idle: Duration,
     /// Bytes of a request head, at most [`Limits::MAX_HEAD`], which is the default. Beyond it 414 or 431.
     pub head_size: usize,

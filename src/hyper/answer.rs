@@ -1,141 +1,144 @@
-//! A request and its answer, watched to the end of its last byte.
+//! A request answered: by the service, or in its stead.
 
-use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
-use ::hyper::body::{Body, Frame, Incoming, SizeHint};
-#[cfg(feature = "grpc")]
-use ::hyper::header::CONTENT_TYPE;
-use ::hyper::header::{CONNECTION, HeaderMap, HeaderValue};
+use ::hyper::body::Body;
+use ::hyper::header::{ALLOW, CONNECTION, HeaderMap, HeaderValue};
 use ::hyper::service::Service;
 use ::hyper::{Request, Response, StatusCode};
 use futures_lite::FutureExt;
-use log::error;
-use pin_project_lite::pin_project;
+use log::{debug, error};
 
-use super::Hyper;
-use super::drive::Talk;
-use crate::words::panic_message;
+use super::body::{RequestBody, Upload};
+use super::fault::{Fault, HyperError};
+use super::fit::{DateLine, RequestForm};
+use super::request;
+use crate::server::Connection;
+use crate::web::AnswerFields;
+use crate::words::{LOG, panic_message};
 
-/// A request in flight: until it is dropped.
-pub(super) struct Asked {
-    talk: Rc<Talk>,
-    began: Instant,
-    status: Cell<StatusCode>,
-    answered: Cell<bool>,
-}
+/// What goes to the service; it may allow less.
+const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
 
-impl Asked {
-    pub(super) fn new(talk: Rc<Talk>) -> Asked {
-        let began = talk.connection.clock().now();
-        Asked { talk, began, status: Cell::new(StatusCode::OK), answered: Cell::new(false) }
-    }
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        if self.answered.get() {
-            let connection = &self.talk.connection;
-            let took = connection.clock().now().saturating_duration_since(self.began);
-            connection.count_answer(self.status.get().as_u16(), took);
-        }
-        self.talk.end();
-    }
-}
-
-/// Has the service answer. A panic is answered too: with 500, or in gRPC's words.
-pub(super) async fn watched<S, B>(
-    hyper: Rc<Hyper<S>>,
-    request: Request<Incoming>,
-    asked: Asked,
-) -> Result<Response<Answer<B>>, S::Error>
-where
-    S: Service<Request<Incoming>, Response = Response<B>>,
-    B: Body,
+/// A service whose futures, bodies and errors the engines take.
+pub(super) trait Answers:
+    Service<
+        Request<RequestBody>,
+        Response = Response<Self::Content>,
+        Future: 'static,
+        Error: Into<HyperError>,
+    > + 'static
 {
-    let apology = apology(request.headers());
-    // Inside the guard even when it is called: a service need not be an async fn.
-    let answering = async { hyper.service.call(request).await };
-    match AssertUnwindSafe(answering).catch_unwind().await {
-        Ok(answered) => {
-            let mut response = answered?;
-            if asked.talk.is_last() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            asked.status.set(response.status());
-            Ok(response.map(|body| Answer { body: Some(body), asked }))
-        }
-        Err(panic) => {
-            let connection = &asked.talk.connection;
-            connection.count_panic();
-            let name = connection.context().name();
-            error!("{name}: the service panicked: {}", panic_message(&*panic));
-            let response = apology();
-            asked.status.set(response.status());
-            Ok(response.map(|()| Answer { body: None, asked }))
-        }
-    }
+    type Content: Body<Error: Into<HyperError>> + 'static;
 }
 
-/// What is answered after a panic, in words that the client understands.
-fn apology(headers: &HeaderMap) -> fn() -> Response<()> {
-    #[cfg(feature = "grpc")]
-    if headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(GRPC)) {
-        return || tonic::Status::internal("the service panicked").into_http();
+impl<S, B> Answers for S
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + 'static,
+    S::Future: 'static,
+    S::Error: Into<HyperError>,
+    B: Body + 'static,
+    B::Error: Into<HyperError>,
+{
+    type Content = B;
+}
+
+/// Who asked, as far as an answer that the service does not give depends on it.
+struct Asker {
+    form: RequestForm,
+    is_grpc: bool,
+}
+
+impl Asker {
+    fn of<B>(request: &Request<B>) -> Asker {
+        Asker { form: RequestForm::of(request), is_grpc: is_grpc(request.headers()) }
     }
-    let _ = headers;
-    || {
-        let mut response = Response::new(());
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+
+    /// An answer that the service does not give, in words that the client understands.
+    fn refusal<B>(&self, status: StatusCode) -> Response<Option<B>> {
+        #[cfg(feature = "grpc")]
+        if self.is_grpc {
+            return grpc_status(status).into_http();
+        }
+        let _ = self.is_grpc;
+        let mut response = Response::new(None);
+        *response.status_mut() = status;
+        if status.is_client_error() && !self.form.is_http2() {
+            // What comes behind a request that was not understood may be part of it.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            // RFC 9110, 15.5.6: a 405 must tell what is allowed.
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(ALLOWED));
+        }
         response
     }
 }
 
-#[cfg(feature = "grpc")]
-const GRPC: &[u8] = b"application/grpc";
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(::hyper::header::CONTENT_TYPE);
+    cfg!(feature = "grpc") && kind.is_some_and(|it| it.as_bytes().starts_with(b"application/grpc"))
+}
 
-pin_project! {
-    /// An answer's body; with it the request in flight ends.
-    pub(super) struct Answer<B> {
-        #[pin]
-        body: Option<B>,
-        asked: Asked,
+#[cfg(feature = "grpc")]
+fn grpc_status(status: StatusCode) -> tonic::Status {
+    let words = status.canonical_reason().unwrap_or_default();
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => tonic::Status::resource_exhausted(words),
+        StatusCode::REQUEST_TIMEOUT => tonic::Status::deadline_exceeded(words),
+        StatusCode::METHOD_NOT_ALLOWED => tonic::Status::unimplemented(words),
+        _ => tonic::Status::internal(words),
     }
 }
 
-impl<B: Body> Body for Answer<B> {
-    type Data = B::Data;
-    type Error = B::Error;
+/// An answer that is fit to be sent, with a body where content follows.
+pub(super) struct Answer<B> {
+    pub(super) response: Response<Option<B>>,
+    pub(super) fields: AnswerFields,
+}
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let mut this = self.project();
-        let Some(mut body) = this.body.as_mut().as_pin_mut() else {
-            return Poll::Ready(None);
-        };
-        let frame = ready!(body.as_mut().poll_frame(cx));
-        if frame.is_none() || body.is_end_stream() {
-            this.asked.answered.set(true);
+/// Has the service answer; or answers in its stead, where it must not be asked, has panicked, has met a
+/// body that keeps to no limit, or has said what is not true of its answer.
+pub(super) async fn ask<S: Answers>(
+    service: &S,
+    request: Request<RequestBody>,
+    upload: &Upload,
+    connection: &Connection,
+    date: &DateLine,
+) -> Result<Answer<S::Content>, S::Error> {
+    let asker = Asker::of(&request);
+    let name = connection.context().name();
+    let refused = upload.fault().map(Fault::status).map_or(request::check(&request), Err);
+    let mut response = match refused {
+        Err(status) => {
+            debug!(target: LOG, "{name}: {}: refused with {status}", connection.peer());
+            asker.refusal(status)
         }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let is_end = self.body.as_ref().is_none_or(Body::is_end_stream);
-        if is_end {
-            // hyper will not ask for a frame.
-            self.asked.answered.set(true);
+        Ok(()) => {
+            // Inside the guard even when it is called: a service need not be an async fn.
+            let answering = async { service.call(request).await };
+            let answered = AssertUnwindSafe(answering).catch_unwind().await;
+            match (answered, upload.fault()) {
+                (Ok(_), Some(fault)) => {
+                    let status = fault.status();
+                    debug!(target: LOG, "{name}: {}: refused with {status}", connection.peer());
+                    asker.refusal(status)
+                }
+                (Ok(response), None) => response?.map(Some),
+                (Err(panic), _) => {
+                    connection.count_panic();
+                    let message = panic_message(&*panic);
+                    error!(target: LOG, "{name}: the service panicked: {message}");
+                    asker.refusal(StatusCode::INTERNAL_SERVER_ERROR)
+                }
+            }
         }
-        is_end
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
-    }
+    };
+    let fields = asker.form.judge(&response).unwrap_or_else(|fault| {
+        error!(target: LOG, "{name}: the answer cannot be sent: {fault}");
+        response = asker.refusal(StatusCode::INTERNAL_SERVER_ERROR);
+        asker.form.own(&response)
+    });
+    asker.form.prepare(&mut response, &fields, date);
+    Ok(Answer { response, fields })
 }

@@ -5,13 +5,13 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::Limits;
+use super::limits::Limits;
 use crate::net::Stream;
 use crate::register::State;
 use crate::server::{Connection, first_byte_of_newcomer, poll_last_look};
 
 /// What an HTTP/2 client begins with (RFC 9113, 3.4). No HTTP/1.1 request begins like it.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How much is read at once, in bytes: most requests fit.
 const READ: usize = 1024;
@@ -47,7 +47,7 @@ impl Opening {
 pub(super) async fn receive<S: Stream>(
     stream: &mut S,
     connection: &Connection,
-    limits: Limits,
+    limits: &Limits,
 ) -> io::Result<Option<Opening>> {
     let mut opening = Opening(Vec::new());
     connection.set_state(State::New, Some(limits.idle));
@@ -68,7 +68,7 @@ pub(super) async fn receive<S: Stream>(
             return Ok((!is_new).then_some(opening));
         }
         if is_new {
-            connection.set_state(State::Head, Some(limits.head));
+            connection.set_state(State::Head, Some(limits.head_time));
         }
     }
     Ok(Some(opening))

@@ -34,7 +34,7 @@ mod linux {
     const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
-    /// Has the system ignore whoever begins to connect. Tells whether it could be done.
+    /// Has the system drop the first packet of each new handshake. Tells whether it could be done.
     pub(in crate::net) fn refuse_newcomers(listener: &TcpListener) -> bool {
         let attached = sys::attach_filter(listener, &NO_NEW_ONES);
         if let Err(error) = &attached {

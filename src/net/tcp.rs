@@ -73,9 +73,9 @@ impl TcpListener {
     /// first that can be bound is taken. Port 0 picks a free one. `SO_REUSEADDR` is set, so that a
     /// restart need not wait.
     ///
-    /// On Linux nobody is reset who connects while the listener closes: when shutdown begins, a
-    /// socket filter keeps new handshakes away, and the accept queue is served to its end. A client that
-    /// was kept away in that moment tries again by itself after a second.
+    /// On Linux a client that connects while the listener closes is not reset: when shutdown begins, a
+    /// socket filter keeps new handshakes away, and the accept queue is served to its end. The system of
+    /// a client that was kept away tries again after a second.
     pub fn bind(address: &str) -> Result<TcpListener, Error> {
         Self::bind_first(address, Origin::Own)
     }

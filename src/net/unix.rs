@@ -56,7 +56,7 @@ pub struct UnixListener {
     listener: Async<StdListener>,
     address: String,
     accepted: u64,
-    /// Bound by this process. Another one's may live on in its hands.
+    /// Bound by this process. A socket that was handed over may live on in its owner, so its file stays.
     bound_here: bool,
     /// Nobody can connect any more.
     closing: bool,
@@ -79,7 +79,7 @@ impl UnixListener {
     /// Binds to an address such as `unix:/run/app.sock`, `unix:/run/app.sock,mode=660` or, on Linux
     /// only, `unix:@app` for an abstract name, which needs no file.
     ///
-    /// The mode, in octal, are the permissions of the file: whoever may write to it may connect.
+    /// The mode, in octal, are the permissions of the file: users who may write to it may connect.
     /// They hold before the first client can connect. Without a mode they are what the umask leaves.
     ///
     /// A socket file that is there already is replaced if nobody listens on it, decided under a lock
@@ -154,8 +154,8 @@ fn bind_abstract(_name: &str) -> io::Result<UnixListener> {
 }
 
 fn bind_file(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
-    // A socket that is bound but does not listen yet looks like a stale one: whoever binds here does
-    // it alone. The lock ends with the directory's descriptor.
+    // A socket that is bound but does not listen yet looks like a stale one. So one process at a time
+    // may bind here. The lock ends with the directory's descriptor.
     let _lock = lock(path.parent().unwrap_or(Path::new("/")))?;
     let name = SocketAddrUnix::new(path)?;
     let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, CLOEXEC, None)?;
@@ -275,8 +275,8 @@ impl Listener for UnixListener {
     }
 }
 
-// Who it is, SO_PEERCRED could tell; but for a client in another pid namespace, as between containers,
-// it tells pid 0, which rustix's non-zero type must not hold.
+// SO_PEERCRED could tell which process the client is. But for a client in another pid namespace, as
+// between containers, it tells pid 0, which rustix's non-zero type must not hold.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn accept(listener: &StdListener) -> io::Result<UnixStream> {
     let stream = net::accept_with(listener, CLOEXEC | SocketFlags::NONBLOCK)?;

@@ -46,10 +46,6 @@ enum Limit {
 }
 
 impl Limit {
-    fn from(now: Instant, time: Option<Duration>) -> Limit {
-        time.and_then(|time| now.checked_add(time)).map_or(Limit::None, Limit::Until)
-    }
-
     fn at_most(self, at: Instant) -> Limit {
         match self {
             Limit::None => Limit::Until(at),
@@ -124,12 +120,22 @@ impl Entry {
 
     /// Gives the connection so long from now.
     pub(crate) fn set_limit(&self, time: Option<Duration>, phase: Phase, now: Instant) {
-        let limit = Limit::from(now, time);
+        self.set_limit_at(time.and_then(|time| now.checked_add(time)), phase);
+    }
+
+    /// Gives the connection until `at`; `None` is for ever.
+    pub(crate) fn set_limit_at(&self, at: Option<Instant>, phase: Phase) {
+        let limit = at.map_or(Limit::None, Limit::Until);
         let hurries = phase >= Phase::Draining && self.state.get() == State::Head;
         self.limit.set(match hurries {
             true => limit.at_most(self.since.get() + HEAD_GRACE),
             false => limit,
         });
+    }
+
+    #[cfg(feature = "hyper")]
+    pub(crate) fn set_since(&self, since: Instant) {
+        self.since.set(since);
     }
 
     /// Whether the time limit last set has passed.
@@ -146,7 +152,7 @@ impl Entry {
         self.waker.set(Some(waker));
     }
 
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }

@@ -149,6 +149,15 @@ impl Register {
         self.tell_of_shorter_limit();
     }
 
+    /// Has the sweep look in time for a limit that was set to `at`.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn limit_at(&self, at: Option<Instant>) {
+        let next_look = self.clock.now().checked_add(self.shortest_limit());
+        if at.zip(next_look).is_some_and(|(at, next_look)| at < next_look) {
+            self.tell_of_shorter_limit();
+        }
+    }
+
     fn tell_of_shorter_limit(&self) {
         // If the channel is full, the sweep is being told already.
         let _ = self.shorter.try_send(());

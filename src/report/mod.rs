@@ -6,6 +6,7 @@
 mod cause;
 mod ending;
 mod exit_codes;
+mod svg;
 mod timeline;
 
 use std::fmt;

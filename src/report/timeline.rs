@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Report;
+use super::svg::{CUT_OFF, INK, line, rect, text};
 use crate::register::{Counts, Span};
-use crate::words::{Seconds, printable};
+use crate::words::Seconds;
 
 /// How many bars are drawn.
 const MOST_BARS: usize = 100;
@@ -51,9 +52,6 @@ impl Kind {
         }
     }
 }
-
-const CUT_OFF: &str = "#c53030";
-const INK: &str = "#1a202c";
 
 /// Spans that are drawn as one. Times are seconds from the cause.
 #[derive(Debug)]
@@ -193,14 +191,9 @@ impl Timeline<'_> {
         let (from, to) = (self.x(bar.from), self.x(bar.to));
         let (width, height) = ((to - from).max(1.0), row - 2.0);
         let colour = bar.kind.colour();
-        let mut svg = format!(
-            "<rect x=\"{from:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{colour}\"/>\n"
-        );
+        let mut svg = rect((from, y), (width, height), colour);
         if bar.cut_off {
-            svg += &format!(
-                "<rect x=\"{:.1}\" y=\"{y:.1}\" width=\"6\" height=\"{height:.1}\" fill=\"{CUT_OFF}\"/>\n",
-                to - 3.0
-            );
+            svg += &rect((to - 3.0, y), (6.0, height), CUT_OFF);
         }
         let ink = if bar.cut_off { CUT_OFF } else { INK };
         svg + &text(LABELS, y + height - 0.5, (row - 1.0).min(11.0), ink, &bar.label)
@@ -289,22 +282,7 @@ fn legend() -> String {
     let entries = kinds.into_iter().chain([(CUT_OFF, "cut off")]).enumerate();
     let entry = |(number, (colour, words))| {
         let x = PLOT.0 + 120.0 * number as f64;
-        format!("<rect x=\"{x}\" y=\"34\" width=\"12\" height=\"10\" fill=\"{colour}\"/>\n")
-            + &text(x + 17.0, 43.0, 11.0, INK, words)
+        rect((x, 34.0), (12.0, 10.0), colour) + &text(x + 17.0, 43.0, 11.0, INK, words)
     };
     entries.map(entry).collect()
-}
-
-fn line(x: f64, (top, bottom): (f64, f64), colour: &str, dashes: &str) -> String {
-    format!(
-        "<path d=\"M{x:.1} {top:.1}V{bottom:.1}\" stroke=\"{colour}\" stroke-dasharray=\"{dashes}\"/>\n"
-    )
-}
-
-fn text(x: f64, y: f64, size: f64, colour: &str, words: &str) -> String {
-    // XML cannot write every character (XML 1.0, 2.2), and a service's name may hold any.
-    let words = printable(words).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    format!(
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size:.0}\" fill=\"{colour}\">{words}</text>\n"
-    )
 }

@@ -1,5 +1,5 @@
 //! The accept loop: it backs off when the process runs out of descriptors, stops accepting at the
-//! connection limit, and before it lets its listener go it serves whoever still waits in the accept queue.
+//! connection limit, and before it closes its listener it serves the clients in the accept queue.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -98,7 +98,7 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
         Ok(())
     }
 
-    /// Serves whoever is in the accept queue when shutdown begins: their handshake is done, and
+    /// Serves the clients that are in the accept queue when shutdown begins: their handshake is done, and
     /// their request may be on the wire. Ends when the queue is empty, or after as many as it can
     /// hold. The connection limit is ignored here: idle connections are closed at once, and waiting
     /// for a free place would keep the listener open longer.

@@ -53,6 +53,13 @@ impl Connection {
         self.entry.set_limit(Some(limit), self.phase(), self.clock().now());
     }
 
+    /// Gives the connection until `at`, or for ever. The limit may be shorter than the protocol's shortest.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn set_limit_at(&self, at: Option<Instant>) {
+        self.entry.set_limit_at(at, self.phase());
+        self.cx.register().limit_at(at);
+    }
+
     fn phase(&self) -> Phase {
         self.cx.register().phase()
     }
@@ -84,6 +91,18 @@ impl Connection {
     /// One task at a time: the last one that asked is the one that is woken.
     pub fn wake_on_change(&self, cx: &Context<'_>) {
         self.entry.wake_on_change(cx);
+    }
+
+    /// Wakes the task that asked last.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn wake(&self) {
+        self.entry.wake();
+    }
+
+    /// Says that the connection does what it does since then.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn set_since(&self, since: Instant) {
+        self.entry.set_since(since);
     }
 
     /// Ready once the time limit has passed.

@@ -19,9 +19,9 @@ use crate::words::LOG;
 use accept::Accepting;
 pub use connection::Connection;
 #[cfg(feature = "http")]
-pub(crate) use patience::{deliver, linger};
+pub(crate) use patience::deliver;
 #[cfg(any(feature = "http", feature = "hyper"))]
-pub(crate) use patience::{first_byte_of_newcomer, poll_last_look};
+pub(crate) use patience::{first_byte_of_newcomer, linger, poll_last_look};
 pub use protocol::Protocol;
 pub use tcp::Tcp;
 

@@ -79,7 +79,7 @@ pub(crate) async fn deliver<S: Stream>(stream: &mut S) -> io::Result<()> {
 
 /// Half-closes, then reads what still comes until the peer closes too, for a short time at most: a
 /// reset in reply to late bytes of the client must not overtake what was written last (RFC 9112, 9.6).
-pub(crate) async fn linger<S: Stream>(mut stream: S, connection: Connection) -> io::Result<()> {
+pub(crate) async fn linger<S: Stream>(mut stream: S, connection: &Connection) -> io::Result<()> {
     connection.set_state(State::Closing, None);
     let peer_closes = async {
         // A stream that has a buffer of its own would keep the last bytes there.

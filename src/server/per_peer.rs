@@ -20,7 +20,7 @@ impl Host {
         match peer {
             Peer::Tcp(address) => Some(Host::Ip(match address.ip().to_canonical() {
                 IpAddr::V6(ip) => {
-                    // Whoever has one IPv6 address has the 2^64 of its network.
+                    // A client that has one IPv6 address has all 2^64 of its network.
                     let network = ip.to_bits() >> 64 << 64;
                     IpAddr::V6(Ipv6Addr::from_bits(network))
                 }

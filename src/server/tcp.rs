@@ -62,7 +62,7 @@ where
         // In a box: what only the end needs must not weigh on a connection that waits.
         let end = async move {
             deliver(&mut stream).await?;
-            linger(stream, connection).await
+            linger(stream, &connection).await
         };
         Box::pin(end).await
     }

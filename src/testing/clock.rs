@@ -37,7 +37,7 @@ impl ManualClock {
         ManualClock { now, sleepers: Rc::default(), sleeps: Rc::default() }
     }
 
-    /// Moves the time on and wakes whoever has slept long enough: as a system does, in the order of the
+    /// Moves the time on and wakes every sleep that is over: as a system does, in the order of the
     /// instants, and at one instant in the order in which the sleeps began.
     pub fn advance(&self, by: Duration) {
         let now = self.now.get() + by;
@@ -55,7 +55,7 @@ impl ManualClock {
     pub fn advance_to_next(&self) -> Option<Instant> {
         let now = self.now.get();
         let sleepers = self.sleepers.borrow();
-        // Who has slept long enough was woken already, and may have better things to do.
+        // A sleep that is over was woken already, even if its task has not been polled since.
         let next = sleepers.iter().map(|(_, sleeper)| sleeper.at).filter(|at| *at > now).min()?;
         drop(sleepers);
         self.advance(next - now);

@@ -114,7 +114,7 @@ impl Drop for MemoryListener {
     fn drop(&mut self) {
         let mut queue = lock(&self.network.shared);
         queue.open = false;
-        // Whoever still waits is reset, as by a real close.
+        // Clients in the queue are reset, as by a real close.
         queue.waiting.clear();
     }
 }

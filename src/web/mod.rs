@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `token.rs` | which bytes make a token, and where the elements of a list are |
 //! | `host.rs` | which hosts are let in |
+//! | `uri.rs` | which bytes a URI may have |
 //! | `target.rs` | which request targets are let in, and what they name |
 //! | `answer_fields.rs` | which fields frame an answer, and what a handler may say of them |
 //!
@@ -11,9 +12,17 @@
 
 mod answer_fields;
 mod host;
+#[cfg(feature = "http")]
 mod target;
 mod token;
+mod uri;
 
 pub(crate) use answer_fields::{AnswerFields, End, Form, Version};
+#[cfg(feature = "hyper")]
+pub(crate) use host::check_host;
+#[cfg(feature = "http")]
 pub(crate) use target::Target;
+#[cfg(feature = "http")]
 pub(crate) use token::{is_token, tokens};
+#[cfg(feature = "hyper")]
+pub(crate) use uri::check_bytes;

@@ -26,10 +26,10 @@ use crate::bound;
 use crate::reader::answers;
 use crate::web::get;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub const SECOND: Duration = Duration::from_secs(1);
 
 /// A client of a server over TCP, with a small buffer so that little is on its way.
-struct Client {
+pub struct Client {
     stream: Async<TcpStream>,
     clock: ManualClock,
     signals: Sender<Signal>,
@@ -37,7 +37,7 @@ struct Client {
 
 /// How a client saw the connection end.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum End {
+pub enum End {
     Clean,
     Reset,
 }
@@ -50,7 +50,7 @@ impl Client {
         Client { stream: Async::new(socket.into()).unwrap(), clock, signals }
     }
 
-    async fn send(&mut self, request: &str) {
+    pub async fn send(&mut self, request: &str) {
         self.stream.write_all(request.as_bytes()).await.unwrap();
     }
 
@@ -60,7 +60,7 @@ impl Client {
     }
 
     /// Lets so much of the server's time pass.
-    async fn pass(&self, time: Duration) {
+    pub async fn pass(&self, time: Duration) {
         self.clock.advance(time);
         for _ in 0..10 {
             future::yield_now().await;
@@ -68,7 +68,7 @@ impl Client {
     }
 
     /// Reads until it has so many bytes, or the end.
-    async fn takes(&mut self, most: usize, taken: &mut Vec<u8>) -> Option<End> {
+    pub async fn takes(&mut self, most: usize, taken: &mut Vec<u8>) -> Option<End> {
         let mut buffer = vec![0; most];
         let until = taken.len() + most;
         while taken.len() < until {
@@ -86,7 +86,7 @@ impl Client {
 }
 
 /// Serves one client over TCP. Tells what it has seen, and how the run has ended.
-fn serve<T>(
+pub fn serve<T>(
     protocol: impl Protocol<SocketStream>,
     client: impl AsyncFnOnce(Client) -> T,
 ) -> (T, Report) {
@@ -119,7 +119,7 @@ fn serve<T>(
 
 /// A client that takes an answer of so many bytes in so much time, with or without a signal in the midst
 /// of it.
-async fn reads_slowly(
+pub async fn reads_slowly(
     mut client: Client,
     request: &str,
     size: usize,
@@ -142,7 +142,7 @@ async fn reads_slowly(
 }
 
 /// The sizes and paces of answers: some fit into what the system holds for a slow client, some do not.
-const SLOW: [(usize, u64, bool); 7] = [
+pub const SLOW: [(usize, u64, bool); 7] = [
     (4_000_000, 5, false),
     (4_000_000, 5, true),
     (4_000_000, 90, false),
@@ -154,7 +154,7 @@ const SLOW: [(usize, u64, bool); 7] = [
 ];
 
 /// An answer is whole, or else its connection is named and the deadline missed.
-fn judge(whole: bool, report: &Report, (size, takes, signals): (usize, u64, bool)) {
+pub fn judge(whole: bool, report: &Report, (size, takes, signals): (usize, u64, bool)) {
     let case = format!("{size} bytes in {takes} s, with a signal: {signals}");
     assert_eq!(report.is_graceful(), whole, "{case}: {report}");
     if whole {
@@ -221,17 +221,17 @@ fn a_slow_reader_of_raw_tcp_has_all_or_is_reset_and_named() {
 
 /// What a handler does after the first half of what it has to say.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Then {
+pub enum Then {
     Waits,
     Fails,
     Panics,
     Ends,
 }
 
-const HALF: &[u8] = b"the first half";
+pub const HALF: &[u8] = b"the first half";
 
 impl Then {
-    fn poll(self) -> Poll<io::Result<usize>> {
+    pub fn poll(self) -> Poll<io::Result<usize>> {
         match self {
             Then::Waits => Poll::Pending,
             Then::Fails => Poll::Ready(Err(io::Error::other("no second half"))),
@@ -269,7 +269,7 @@ impl AsyncRead for Halved {
 }
 
 /// Takes the first half, has the server wait until it must go if that is what `then` is, and tells the end.
-async fn sees_half(mut client: Client, request: &str, then: Then) -> (Vec<u8>, Option<End>) {
+pub async fn sees_half(mut client: Client, request: &str, then: Then) -> (Vec<u8>, Option<End>) {
     client.send(request).await;
     let mut taken = Vec::new();
     while !taken.ends_with(HALF) {

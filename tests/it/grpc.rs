@@ -3,10 +3,14 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use adieu::hyper::Hyper;
+use adieu::testing::{memory, settle};
+use adieu::{Grpc, Listener, Report, Server, Signal, Supervisor, Trigger};
+
 use crate::bound::Process;
-use crate::rig::run_with;
+use crate::h2::{self, Client, content, head};
+use crate::rig::{Rig, run_with};
 use crate::{clients, tools};
-use adieu::{Grpc, Listener, Report, Supervisor, Trigger};
 
 #[path = "../../examples/proto/mod.rs"]
 mod proto;
@@ -102,4 +106,104 @@ fn reflection_tells_of_services_with_a_thread_of_tokios() {
         ["grpc.health.v1.Health grpc.reflection.v1alpha.ServerReflection", "Check Watch"]
     );
     assert!(report.is_graceful(), "{report}");
+}
+
+/// The service over a network in memory, and a client of it whose streams have this window.
+fn in_memory(window: u32) -> (Rig, Client) {
+    let (listener, network) = memory();
+    let grpc = Grpc::new().service(EchoServer::new(Echo));
+    let server = Server::new(listener, Hyper::new(grpc).limits(Grpc::limits()));
+    let rig = Rig::start(|supervisor| supervisor.service("grpc", server));
+    let client = Client::connect(&network, window);
+    settle(&rig.executor);
+    (rig, client)
+}
+
+fn call(client: &Client, method: &str) {
+    let path = format!("/adieu.echo.Echo/{method}");
+    let fields = [("content-type", "application/grpc"), ("te", "trailers")];
+    client.request(1, false, &[&head("POST", &path)[..], &fields].concat());
+}
+
+/// `Words` of so many bytes of text, as a message of gRPC.
+fn words(length: usize) -> Vec<u8> {
+    let (mut message, mut rest) = (vec![0x0a], length);
+    while rest > 0x7f {
+        message.push(rest as u8 & 0x7f | 0x80);
+        rest >>= 7;
+    }
+    message.push(rest as u8);
+    message.resize(message.len() + length, b'x');
+    let prefix = u32::try_from(message.len()).expect("it is short").to_be_bytes();
+    [&[0], &prefix[..], &message].concat()
+}
+
+#[test]
+fn a_unary_answer_is_whole_however_slowly_it_is_taken() {
+    for shuts_down in [false, true] {
+        let (rig, mut client) = in_memory(60_000);
+        let message = words(900_000);
+        call(&client, "Say");
+        for piece in message.chunks(16_000) {
+            client.data(1, false, piece);
+            settle(&rig.executor);
+        }
+        client.data(1, true, b"");
+        settle(&rig.executor);
+        let mut frames = client.frames();
+        if shuts_down {
+            rig.signal(Signal::Term);
+        }
+        // It takes seven seconds; then come the trailers.
+        for _ in 0..message.len() / 60_000 + 1 {
+            if content(&frames) == message.len() {
+                break;
+            }
+            assert!(!client.stream.is_gone(), "cut after {} bytes", content(&frames));
+            client.widen(0, 60_000);
+            client.widen(1, 60_000);
+            rig.pass(Duration::from_millis(500));
+            frames.extend(client.frames());
+        }
+        assert!(frames.last().is_some_and(|it| it.kind == h2::HEADERS && it.ends_stream()));
+        settle(&rig.executor);
+        if !shuts_down {
+            rig.signal(Signal::Term);
+            client.frames();
+            settle(&rig.executor);
+        }
+        drop(client);
+        let report = rig.report();
+        assert!(report.is_graceful(), "{report}");
+        assert_eq!(report.services[0].counts.requests, 1);
+    }
+}
+
+#[test]
+fn a_stream_of_messages_may_rest() {
+    let (rig, mut client) = in_memory(60_000);
+    call(&client, "Gather");
+    client.data(1, false, &words(3));
+    rig.pass(Duration::from_secs(300));
+    let early: Vec<_> = client.frames().into_iter().filter(|frame| frame.stream == 1).collect();
+    assert_eq!(early, []);
+    client.data(1, true, &words(3));
+    settle(&rig.executor);
+    assert_eq!(content(&client.frames()), words(6).len() + 2, "and how many there were");
+}
+
+#[test]
+fn many_small_messages_cost_no_connection() {
+    let (rig, mut client) = in_memory(60_000);
+    call(&client, "Gather");
+    let message = words(1);
+    for _ in 0..100 {
+        (0..100).for_each(|_| client.data(1, false, &message));
+        settle(&rig.executor);
+    }
+    client.data(1, true, b"");
+    settle(&rig.executor);
+    let frames = client.frames();
+    assert!(frames.last().is_some_and(|it| it.kind == h2::HEADERS && it.ends_stream()));
+    assert_eq!(content(&frames), words(10_000).len() + 3);
 }

@@ -8,15 +8,16 @@ use std::pin::Pin;
 use std::process::Command;
 use std::time::Duration;
 
-use adieu::hyper::hyper::body::{Body, Frame, Incoming};
+use adieu::hyper::hyper::body::{Body, Frame};
 use adieu::hyper::hyper::service::service_fn;
 use adieu::hyper::hyper::{Request, Response};
-use adieu::hyper::{Exchange, Hyper};
+use adieu::hyper::{Exchange, Hyper, RequestBody};
 use adieu::testing::{Network, memory, settle};
 use adieu::{Listener, Report, Server, Signal, State, Supervisor, Trigger};
-use futures_lite::future;
+use futures_lite::{AsyncReadExt, AsyncWriteExt, future, stream};
 use smol::Timer;
 
+use crate::h2::{self, Client};
 use crate::rig::{self, Rig, connect, run_with, text};
 use crate::{bound, clients};
 
@@ -24,13 +25,13 @@ const GET: &[u8] = b"GET /it HTTP/1.1\r\nHost: test\r\n\r\n";
 
 type Answer = Result<Response<String>, Infallible>;
 
-async fn hello(request: Request<Incoming>) -> Answer {
+async fn hello(request: Request<RequestBody>) -> Answer {
     let exchange = request.extensions().get::<Exchange>().expect("every request has one");
     Ok(Response::new(format!("{:?} for {}", request.version(), exchange.peer())))
 }
 
 /// Answers `/slow` when shutdown has begun, everything else at once.
-async fn slow(request: Request<Incoming>) -> Answer {
+async fn slow(request: Request<RequestBody>) -> Answer {
     let exchange = request.extensions().get::<Exchange>().expect("every request has one");
     exchange.shutdown().begun().await;
     future::yield_now().await;
@@ -39,7 +40,7 @@ async fn slow(request: Request<Incoming>) -> Answer {
 
 fn serve<F, Fut>(answer: F) -> (Rig, Network)
 where
-    F: Fn(Request<Incoming>) -> Fut + 'static,
+    F: Fn(Request<RequestBody>) -> Fut + 'static,
     Fut: Future<Output = Answer> + 'static,
 {
     rig::serve("api", Hyper::new(service_fn(answer)))
@@ -250,6 +251,59 @@ fn a_panic_is_answered_with_500() {
     assert_eq!(report.services[0].counts.panicked, 1);
 }
 
+/// A body that panics instead of its second frame, when this is done.
+struct Panics(Pin<Box<dyn Future<Output = ()>>>, bool);
+
+impl Body for Panics {
+    type Data = io::Cursor<&'static [u8]>;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Self::Data>, Infallible>>> {
+        if !std::mem::replace(&mut self.1, true) {
+            return std::task::Poll::Ready(Some(Ok(Frame::data(io::Cursor::new(b"first")))));
+        }
+        std::task::ready!(self.0.as_mut().poll(cx));
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_panic_of_an_answers_body_costs_its_stream_and_nothing_else() {
+    let (listener, network) = memory();
+    let panics = service_fn(|request: Request<RequestBody>| {
+        let exchange = request.extensions().get::<Exchange>().cloned().expect("each has one");
+        let is_late = request.uri().path() == "/late";
+        let when = async move {
+            if is_late {
+                exchange.shutdown().begun().await;
+            }
+        };
+        std::future::ready(Ok::<_, Infallible>(Response::new(Panics(Box::pin(when), false))))
+    });
+    let server = Server::new(listener, Hyper::new(panics));
+    let rig = Rig::start(|supervisor| supervisor.service("api", server));
+    let mut client = Client::connect(&network, 1000);
+    client.get(1, "/at_once");
+    client.get(3, "/late");
+    settle(&rig.executor);
+    let resets = |client: &mut Client| {
+        let frames = client.frames().into_iter().filter(|frame| frame.kind == h2::RST_STREAM);
+        frames.map(|frame| (frame.stream, frame.error())).collect::<Vec<_>>()
+    };
+    assert_eq!(resets(&mut client), [(1, h2::INTERNAL_ERROR)]);
+    rig.signal(Signal::Term);
+    assert_eq!(resets(&mut client), [(3, h2::INTERNAL_ERROR)]);
+    settle(&rig.executor);
+    drop(client);
+    let report = rig.report();
+    assert!(report.is_graceful(), "{report}");
+    let counts = &report.services[0].counts;
+    assert_eq!((counts.panicked, counts.requests), (2, 0));
+}
+
 #[test]
 fn an_http2_client_that_does_not_answer_the_goodbye_gets_two_seconds() {
     let (rig, network) = serve(hello);
@@ -273,7 +327,7 @@ fn an_http2_client_that_does_not_answer_the_goodbye_gets_two_seconds() {
 
 #[test]
 fn an_upgraded_stream_is_the_handlers_and_is_waited_for() {
-    async fn upgrade(request: Request<Incoming>) -> Answer {
+    async fn upgrade(request: Request<RequestBody>) -> Answer {
         let exchange = request.extensions().get::<Exchange>().cloned();
         let exchange = exchange.expect("every request has one");
         let upgrade = adieu::hyper::hyper::upgrade::on(request);
@@ -348,7 +402,7 @@ impl Body for Drip {
 fn with_server<T>(client: impl AsyncFnOnce(String, Trigger) -> T) -> (T, Report) {
     let supervisor = Supervisor::new();
     let (trigger, by_request) = (supervisor.trigger(), supervisor.trigger());
-    let drip = service_fn(move |request: Request<Incoming>| {
+    let drip = service_fn(move |request: Request<RequestBody>| {
         let is_long = request.uri().path() == "/long";
         if is_long {
             by_request.shut_down();
@@ -428,4 +482,53 @@ fn h2load_finds_every_stream_answered() {
         assert!(report.is_graceful(), "{report}");
         assert_eq!(report.services[0].counts.requests, 200);
     }
+}
+
+/// What an axum handler that needs tokio's time is answered with: a sleep, and a stream of events.
+fn with_tokios_time() -> [String; 2] {
+    use axum::response::sse::{Event, KeepAlive, Sse};
+    let sleep = async || {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        "slept"
+    };
+    let events = async || {
+        let events = stream::once(Ok::<_, Infallible>(Event::default().data("event")));
+        Sse::new(events).keep_alive(KeepAlive::default())
+    };
+    let router = axum::Router::new();
+    let router = router.route("/sleep", axum::routing::get(sleep));
+    let router = router.route("/events", axum::routing::get(events));
+    let server = Hyper::bind("127.0.0.1:0", adieu::hyper::tower(router)).expect("a port is free");
+    let address = server.listener().local_addr().expect("it is TCP");
+    let supervisor = Supervisor::new().service("api", server);
+    let trigger = supervisor.trigger();
+    let (answers, report) = run_with(supervisor, async {
+        let ask = async |path: &str| {
+            let mut client = smol::net::TcpStream::connect(address).await.expect("it listens");
+            let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+            client.write_all(request.as_bytes()).await.expect("it is open");
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.expect("an answer");
+            answer
+        };
+        let answers = [ask("/sleep").await, ask("/events").await];
+        trigger.shut_down();
+        answers
+    });
+    assert!(report.is_graceful(), "{report}");
+    answers
+}
+
+#[test]
+fn what_needs_tokios_time_works_where_a_runtime_is_entered_and_is_a_500_elsewhere() {
+    for answer in with_tokios_time() {
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    }
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_time().build();
+    let runtime = runtime.expect("a thread can be started");
+    let _entered = runtime.enter();
+    let [sleep, events] = with_tokios_time();
+    assert!(sleep.ends_with("slept"), "{sleep}");
+    assert!(events.contains("data: event\n\n"), "{events}");
 }

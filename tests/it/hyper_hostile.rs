@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
-use adieu::hyper::Hyper;
-use adieu::hyper::hyper::body::Incoming;
 use adieu::hyper::hyper::service::service_fn;
 use adieu::hyper::hyper::{Request, Response};
+use adieu::hyper::{Hyper, RequestBody};
 use adieu::{Listener, Peer, Server, Signal, Stream};
 use futures_lite::{AsyncRead, AsyncWrite, future};
 
@@ -21,7 +20,7 @@ use crate::rig::Rig;
 /// How long a flood is, in bytes.
 const FLOOD: usize = 16 * 1024 * 1024;
 
-async fn hello(_request: Request<Incoming>) -> Result<Response<String>, Infallible> {
+async fn hello(_request: Request<RequestBody>) -> Result<Response<String>, Infallible> {
     Ok(Response::new("hello".to_owned()))
 }
 

@@ -30,9 +30,21 @@ mod grpc;
 #[cfg(feature = "http")]
 mod guard;
 #[cfg(feature = "hyper")]
+mod h2;
+#[cfg(feature = "hyper")]
 mod hyper;
 #[cfg(feature = "hyper")]
+mod hyper_body;
+#[cfg(all(feature = "http", feature = "hyper"))]
+mod hyper_ends;
+#[cfg(feature = "hyper")]
+mod hyper_heads;
+#[cfg(feature = "hyper")]
 mod hyper_hostile;
+#[cfg(feature = "hyper")]
+mod hyper_rules;
+#[cfg(feature = "hyper")]
+mod hyper_slow;
 #[cfg(feature = "http")]
 mod lame_duck;
 #[cfg(feature = "http")]
@@ -47,6 +59,8 @@ mod properties;
 mod reader;
 mod readme;
 mod rig;
+#[cfg(all(feature = "http", feature = "hyper"))]
+mod slow_clients;
 mod stages;
 #[cfg(feature = "http")]
 mod strictness;

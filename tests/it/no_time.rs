@@ -99,7 +99,7 @@ async fn hello(
 #[cfg(feature = "hyper")]
 fn hyper() -> adieu::Hyper<
     impl adieu::hyper::hyper::service::Service<
-        adieu::hyper::hyper::Request<adieu::hyper::hyper::body::Incoming>,
+        adieu::hyper::hyper::Request<adieu::hyper::RequestBody>,
         Response = adieu::hyper::hyper::Response<String>,
         Error = std::convert::Infallible,
         Future: 'static,

@@ -1,21 +1,40 @@
-//! The README's promises: each is shown by tests and benchmarks that exist.
+//! The promises of README and docs/ and the rules of the drain: each is shown by tests and benchmarks
+//! that exist.
 
 use std::path::Path;
+
+const README: &str = include_str!("../../README.md");
+const MORE: &str = include_str!("../../docs/promises.md");
+const RULES: &str = include_str!("../../docs/rules.md");
 
 /// A promise and the backticked names behind it.
 type Promise = (String, Vec<String>);
 
-/// The rows of the table under "## Promises".
+/// The sections of `docs/rules.md`, each with the names under its "Shown by".
+fn rules() -> Vec<Promise> {
+    let rule = |section: &str| {
+        let (title, text) = section.split_once('\n').expect("a title");
+        let shown_by = text.split_once("\nShown by\n").map_or("", |(_, names)| names);
+        let names = shown_by.lines().filter_map(|line| line.strip_prefix("- "));
+        (title.to_owned(), names.map(|name| name.trim_matches('`').to_owned()).collect())
+    };
+    RULES.split("\n## ").skip(1).map(rule).collect()
+}
+
+/// The rows of the README's table under "## Promises", and those of the page that has more of them.
 fn promises() -> Vec<Promise> {
-    let section =
-        include_str!("../../README.md").split("\n## ").find(|s| s.starts_with("Promises"));
-    let rows = section.expect("a section of promises").lines().filter(|line| line.starts_with('|'));
+    let section = README.split("\n## ").find(|section| section.starts_with("Promises"));
+    rows(section.expect("a section of promises")).chain(rows(MORE)).collect()
+}
+
+fn rows(table: &str) -> impl Iterator<Item = Promise> {
+    let rows = table.lines().filter(|line| line.starts_with('|'));
     let promise = |row: &str| {
         let (promise, shown_by) = row.trim_matches('|').split_once('|').expect("two columns");
         let names = shown_by.split('`').skip(1).step_by(2).map(str::to_owned).collect();
         (promise.trim().to_owned(), names)
     };
-    rows.skip(2).map(promise).collect()
+    rows.skip(2).map(promise)
 }
 
 /// What is wrong with `file: test`, or `file`, if anything is.
@@ -38,11 +57,24 @@ fn fault(name: &str) -> Option<String> {
 #[test]
 fn every_promise_is_shown_by_tests_and_benchmarks_that_exist() {
     let promises = promises();
-    assert!(promises.len() > 5, "the table was not found: {promises:?}");
+    assert!(promises.len() > 30, "the table was not found: {promises:?}");
     for (promise, names) in promises {
         assert!(!names.is_empty(), "nothing shows that {promise}");
         let faults: Vec<String> = names.iter().filter_map(|name| fault(name)).collect();
         assert!(faults.is_empty(), "{promise}: {faults:?}");
+    }
+}
+
+#[test]
+fn every_rule_is_numbered_and_shown_by_tests_that_exist() {
+    let rules = rules();
+    assert_eq!(rules.len(), 13);
+    for (number, (rule, names)) in (1..).zip(&rules) {
+        assert!(rule.starts_with(&format!("{number}. ")), "{rule}");
+        // What the last one promises is the table of the engines.
+        assert!(number == 13 || !names.is_empty(), "nothing shows that {rule}");
+        let faults: Vec<String> = names.iter().filter_map(|name| fault(name)).collect();
+        assert!(faults.is_empty(), "{rule}: {faults:?}");
     }
 }
 

@@ -1,0 +1,199 @@
+//! What goes on on one connection over HTTP/1.1: the requests in flight, and what the books say of them.
+//!
+//! hyper asks for the next part of an answer when it has room for it, and does not tell when the client
+//! has taken the last one. But it flushes what it has written: an answer is over with the first flush
+//! after its last part was handed over.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Instant;
+
+use ::hyper::body::Incoming;
+use ::hyper::{Request, StatusCode};
+
+use crate::hyper::body::{self, RequestBody, Upload};
+use crate::hyper::exchange::Exchange;
+use crate::hyper::io::{News, Wire};
+use crate::hyper::limits::Limits;
+use crate::hyper::request::Line;
+use crate::net::Stream;
+use crate::register::{State, Waiting};
+use crate::server::Connection;
+
+/// What goes on on one connection.
+pub(super) struct Talk<T> {
+    pub(super) connection: Connection,
+    pub(super) wire: Wire<T>,
+    pub(super) limits: Limits,
+    exchange: Exchange,
+    /// In the order of their answers; hyper has the service answer one at a time, the last of them.
+    in_flight: RefCell<VecDeque<InFlight>>,
+    /// Requests so far.
+    asked: Cell<u64>,
+}
+
+/// A request in flight: from its head until the system has taken the last byte of its answer.
+struct InFlight {
+    line: Arc<Line>,
+    began: Instant,
+    status: StatusCode,
+    upload: Upload,
+    /// After how many flushes all of the answer was hyper's.
+    handed_over: Option<u64>,
+}
+
+/// What a connection is doing, and for how long it may.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Doing {
+    Resting,
+    Head,
+    Handling,
+    /// The handler waits for the client to send more, the how many-th time.
+    Body(u64),
+    /// The client takes nothing more, after so many writes.
+    Answer(u64),
+}
+
+/// What was known when the books were last written.
+pub(super) struct Noted {
+    /// What the connection was doing, after so many requests.
+    pub(super) doing: (u64, Doing),
+    /// Whether hyper was told to come to an end.
+    pub(super) told: bool,
+}
+
+impl<T: Stream> Talk<T> {
+    pub(super) fn new(connection: Connection, wire: Wire<T>, limits: Limits) -> Talk<T> {
+        let exchange = Exchange::new(&connection);
+        // Rarely more than one: it stays with a connection that rests.
+        let in_flight = RefCell::new(VecDeque::with_capacity(1));
+        let asked = Cell::new(0);
+        Talk { connection, wire, limits, exchange, in_flight, asked }
+    }
+
+    /// A request head has arrived.
+    pub(super) fn begin(&self, request: Request<Incoming>) -> (Request<RequestBody>, Upload) {
+        let line = Arc::new(Line::of(&request));
+        let (head, body) = request.into_parts();
+        let (body, upload) = body::of_http1(body, self.limits.body_size);
+        self.in_flight.borrow_mut().push_back(InFlight {
+            line,
+            began: self.connection.clock().now(),
+            status: StatusCode::OK,
+            upload: upload.clone(),
+            handed_over: None,
+        });
+        self.asked.set(self.asked.get() + 1);
+        if self.connection.draining() {
+            // It is work of the drain, even if it is over before the books are written.
+            self.connection.set_state(State::Active, None);
+        }
+        let mut request = Request::from_parts(head, body);
+        request.extensions_mut().insert(self.exchange.clone());
+        (request, upload)
+    }
+
+    pub(super) fn note_status(&self, status: StatusCode) {
+        if let Some(request) = self.in_flight.borrow_mut().back_mut() {
+            request.status = status;
+        }
+    }
+
+    /// Whether an answer that is ready now should say `Connection: close`.
+    pub(super) fn is_last(&self) -> bool {
+        self.connection.leaving() || self.asked.get() >= self.limits.requests
+    }
+
+    /// All of the answer is hyper's. It is over when that is written.
+    pub(super) fn hand_over(&self) {
+        // What has come meanwhile was the request's body.
+        let flushes = self.wire.forget();
+        if let Some(request) = self.in_flight.borrow_mut().back_mut() {
+            request.handed_over = Some(flushes);
+        }
+    }
+
+    /// Takes note of what was read and written, and of the answers that are over with it.
+    pub(super) fn take_news(&self) -> News {
+        let news = self.wire.news();
+        self.connection.count_received(news.received);
+        self.connection.count_sent(news.sent);
+        let mut in_flight = self.in_flight.borrow_mut();
+        let is_over = |it: &InFlight| it.handed_over.is_some_and(|after| news.flushes > after);
+        while in_flight.front().is_some_and(is_over) {
+            let Some(request) = in_flight.pop_front() else { break };
+            let now = self.connection.clock().now();
+            let took = now.saturating_duration_since(request.began);
+            self.connection.count_answer(request.status.as_u16(), took);
+            self.wire.reset_on_close(false);
+        }
+        news
+    }
+
+    /// What the connection is doing now.
+    pub(super) fn doing(&self, news: &News, cx: &Context<'_>) -> Doing {
+        let in_flight = self.in_flight.borrow();
+        // The body is taken care of in any case.
+        let body = in_flight.back().and_then(|request| request.upload.tend(cx));
+        match in_flight.len() {
+            _ if news.is_blocked => Doing::Answer(news.writes),
+            0 if news.has_received => Doing::Head,
+            0 => Doing::Resting,
+            _ => body.map_or(Doing::Handling, Doing::Body),
+        }
+    }
+
+    /// Puts on the books what the connection is doing, if that is news.
+    pub(super) fn note(&self, doing: Doing, noted: &mut Noted) {
+        let before = std::mem::replace(&mut noted.doing, (self.asked.get(), doing));
+        if before == noted.doing {
+            return;
+        }
+        let limits = &self.limits;
+        let (state, waits_for, limit) = match doing {
+            Doing::Resting => (State::Idle, None, Some(limits.idle)),
+            Doing::Head => (State::Head, None, Some(limits.head_time)),
+            Doing::Handling => (State::Active, None, None),
+            Doing::Body(_) => (State::Active, Some(Waiting::Body), Some(limits.body_time)),
+            Doing::Answer(_) => (State::Active, Some(Waiting::Answer), Some(limits.answer_time)),
+        };
+        let connection = &self.connection;
+        let is_another = before.0 != noted.doing.0;
+        connection.wait_for(waits_for);
+        match limit {
+            _ if is_another || state != connection.state() => connection.set_state(state, limit),
+            Some(limit) => connection.set_limit(limit),
+            None => connection.set_limit_at(None),
+        }
+        if let (State::Active, Some(oldest)) = (state, self.in_flight.borrow().front()) {
+            connection.set_since(oldest.began);
+            connection.set_request(oldest.line.clone());
+        }
+    }
+
+    /// How many requests there were.
+    pub(super) fn asked(&self) -> u64 {
+        self.asked.get()
+    }
+
+    pub(super) fn is_answering(&self) -> bool {
+        !self.in_flight.borrow().is_empty()
+    }
+
+    /// Has the reader of a body hear that the client took too long.
+    pub(super) fn time_body_out(&self) {
+        self.connection.set_limit_at(None);
+        self.in_flight.borrow().back().inspect(|request| request.upload.time_out());
+    }
+
+    /// Keeps the connection on the books for as long as the handler has its stream. To let it go is a clean
+    /// end; to be cut off is not.
+    pub(super) async fn upgraded(&self) {
+        self.connection.set_state(State::Upgraded, None);
+        self.wire.reset_on_close(true);
+        self.wire.closed().await;
+        self.wire.reset_on_close(false);
+    }
+}

@@ -1,0 +1,301 @@
+//! HTTP/2, with h2 as the engine.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `mod.rs` | a connection's conversation: requests accepted, limits kept, the drain |
+//! | `setup.rs` | what h2 is set to; the handshake |
+//! | `answering.rs` | one request: the service answers, the answer goes out window by window |
+//! | `streams.rs` | the requests in flight: what each waits for, and for how long it may |
+//! | `framed.rs`, `frames.rs` | the bytes on the wire, watched for the frames that end requests |
+//!
+//! h2 keeps windows and settings; whatever has to be known of them is known here: an answer waits with
+//! us and not in h2's buffers, and is over when the system has taken the frame that ends it.
+
+mod answering;
+mod framed;
+mod frames;
+mod setup;
+mod streams;
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
+
+use ::h2::RecvStream;
+use ::h2::server::{Connection as Engine, SendResponse};
+use ::hyper::Request;
+use ::hyper::body::Bytes;
+use ::hyper::header::{CONTENT_LENGTH, HeaderMap};
+
+use super::answer::Answers;
+use super::body::{self, RequestBody};
+use super::exchange::Exchange;
+use super::io::{Wire, io};
+use super::opening::Opening;
+use super::request::Line;
+use super::settings::Hyper;
+use crate::net::Stream;
+use crate::register::{HEAD_GRACE, State, Waiting};
+use crate::server::{Connection, linger};
+use answering::Answering;
+use framed::{Event, Events, Framed};
+use streams::{InFlight, Streams};
+
+/// How much is read before the other tasks get a turn, in bytes: who answers requests takes the bodies that
+/// nobody reads out of h2, which gives a connection up that has too many small frames in it.
+const FAIR: usize = 16 * 1024;
+
+/// Serves one connection to its end.
+pub(super) async fn converse<T: Stream, S: Answers>(
+    hyper: Rc<Hyper<S>>,
+    stream: T,
+    opening: Opening,
+    connection: Connection,
+) -> io::Result<()> {
+    let (io, wire) = io(stream, opening);
+    let events = Events::default();
+    let streams = Streams::new(connection, hyper.limits.clone());
+    let mut builder = setup::builder();
+    (hyper.http2)(&mut builder);
+    let handshake = builder.handshake(Framed::new(io, events.clone()));
+    // In a box, which is gone when the connection rests.
+    let engine = match Box::pin(setup::shake_hands(handshake, &streams.connection)).await {
+        Some(Ok(engine)) => engine,
+        Some(Err(error)) => return Err(io::Error::other(error)),
+        None => return Ok(()),
+    };
+    let mut conversation = Conversation {
+        exchange: Exchange::new(&streams.connection),
+        streams: streams.clone(),
+        wire: &wire,
+        hyper,
+        engine,
+        events,
+        held_back: VecDeque::new(),
+        asked: 0,
+        told: false,
+        goodbye: None,
+        noted: Noted::default(),
+    };
+    let ended = poll_fn(|cx| conversation.poll(cx)).await;
+    drop(conversation);
+    streams.end_all();
+    match wire.news().is_closing.then(|| wire.into_stream()).flatten() {
+        Some(stream) => Box::pin(linger(stream, &streams.connection)).await.and(ended),
+        None => ended,
+    }
+}
+
+/// How long a body is, as the head says it.
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A request that h2 has handed over, and whose handler has not been called.
+struct Accepted {
+    request: Request<RequestBody>,
+    in_flight: Rc<InFlight>,
+}
+
+/// What goes on on one connection.
+struct Conversation<'a, T, S> {
+    hyper: Rc<Hyper<S>>,
+    engine: Engine<Framed<T>, Bytes>,
+    exchange: Exchange,
+    streams: Rc<Streams>,
+    wire: &'a Wire<T>,
+    events: Events,
+    /// Requests that wait until the client has taken more of the answers before them.
+    held_back: VecDeque<Accepted>,
+    /// Requests so far.
+    asked: u64,
+    /// Whether the client has been told to go away.
+    told: bool,
+    /// The wait for the client to say goodbye too, once it was told and nothing is in flight.
+    goodbye: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    noted: Noted,
+}
+
+/// What was known when the books were last written.
+#[derive(Default)]
+struct Noted {
+    /// The oldest request in flight.
+    oldest: Option<u32>,
+    /// After how many writes the client took nothing more, and until when it may do so.
+    blocked: Option<(u64, Option<Instant>)>,
+    /// Since when no request is in flight.
+    rested: Option<Instant>,
+}
+
+impl<T: Stream, S: Answers> Conversation<'_, T, S> {
+    /// Moves the conversation on. Once the drain has begun, or the connection was idle for too long, the
+    /// client is told to go away; but only after h2 has looked for bytes once more.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wire.begin_turn(FAIR);
+        loop {
+            let connection = self.streams.connection.clone();
+            // Before the engine is polled, or news that comes with it would wake nobody.
+            connection.wake_on_change(cx);
+            let expired = connection.expired();
+            let rested = self.streams.are_none();
+            let is_last = self.asked >= self.hyper.limits.requests;
+            let over = connection.draining() || is_last || (expired && rested);
+            if over && !self.told {
+                self.wire.look();
+            }
+            let ended = self.poll_engine(cx);
+            let blocked_after = self.take_news();
+            if ended.is_ready() {
+                return ended;
+            }
+            let began = self.begin_answers();
+            if expired {
+                // The engine has just tried to write: a client that takes a little has made room for that.
+                let stuck = blocked_after.is_some() && blocked_after == self.noted.blocked_after();
+                if stuck {
+                    return Poll::Ready(Ok(()));
+                }
+                connection.set_limit_at(None);
+                if blocked_after.is_none() {
+                    self.streams.expire();
+                }
+            }
+            if over && !self.told {
+                self.told = true;
+                self.engine.graceful_shutdown();
+            } else if !began && !expired {
+                self.note_state(blocked_after);
+                return self.poll_goodbye(cx).map(Ok);
+            }
+        }
+    }
+
+    /// Ready when a client that was told to go away has had its time to say goodbye.
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let connection = &self.streams.connection;
+        if !self.told || connection.state() != State::Idle {
+            self.goodbye = None;
+            return Poll::Pending;
+        }
+        let wait = || -> Pin<Box<dyn Future<Output = ()>>> {
+            let context = connection.context().clone();
+            Box::pin(async move { context.sleep_in_time(HEAD_GRACE).await })
+        };
+        self.goodbye.get_or_insert_with(wait).as_mut().poll(cx)
+    }
+
+    fn poll_engine(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match ready!(self.engine.poll_accept(cx)) {
+                Some(Ok((request, respond))) => self.accept(request, respond),
+                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// A request head has arrived.
+    fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let line = Arc::new(Line::of(&request));
+        let (head, body) = request.into_parts();
+        let length = length(&head.headers);
+        let (body, upload) = body::of_http2(body, length, self.hyper.limits.body_size);
+        let in_flight = self.streams.begin(line, respond, upload);
+        let mut request = Request::from_parts(head, body);
+        request.extensions_mut().insert(self.exchange.clone());
+        self.held_back.push_back(Accepted { request, in_flight });
+        self.asked += 1;
+        self.noted.rested = None;
+        let connection = &self.streams.connection;
+        if connection.draining() {
+            // It is work of the drain, even if it is over before the books are written.
+            connection.set_state(State::Active, None);
+        }
+    }
+
+    /// Has the service answer what has arrived, as far as the client takes the answers that are there.
+    /// Returns whether there was anything to do.
+    fn begin_answers(&mut self) -> bool {
+        let mut began = false;
+        while !self.streams.are_held_up() {
+            let Some(Accepted { request, in_flight }) = self.held_back.pop_front() else { break };
+            in_flight.is_begun.set(true);
+            let answering = Answering::new(self.streams.clone(), in_flight);
+            let mut answering = Box::pin(answering.run(self.hyper.clone(), request));
+            // An answer that is there at once needs no task of its own.
+            let polled = answering.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            if polled.is_pending() {
+                self.streams.connection.context().spawn(answering);
+            }
+            began = true;
+        }
+        for Accepted { in_flight, .. } in &self.held_back {
+            self.streams.wait(in_flight, Some((Waiting::Answer, 0)));
+        }
+        began
+    }
+
+    /// Takes note of what was read and written. If the client takes nothing of what is to be written,
+    /// tells after how many writes.
+    fn take_news(&mut self) -> Option<u64> {
+        let news = self.wire.news();
+        self.streams.connection.count_received(news.received);
+        self.streams.connection.count_sent(news.sent);
+        for (id, event) in self.events.borrow_mut().drain(..) {
+            self.streams.note(id, event);
+            if event == Event::Reset {
+                self.held_back.retain(|accepted| accepted.in_flight.id != id);
+            }
+        }
+        news.is_blocked.then_some(news.writes)
+    }
+
+    /// Finds out what the connection is doing, and puts it on the books if that is news.
+    fn note_state(&mut self, blocked_after: Option<u64>) {
+        let connection = self.streams.connection.clone();
+        let now = connection.clock().now();
+        let oldest = self.streams.oldest();
+        let state = match oldest.is_some() || blocked_after.is_some() {
+            true => State::Active,
+            false => State::Idle,
+        };
+        let id = oldest.as_ref().map(|request| request.id);
+        let rests_again = state == State::Idle && self.noted.rested.is_none();
+        if state != connection.state() || id != self.noted.oldest || rests_again {
+            connection.set_state(state, None);
+            (self.noted.oldest, self.noted.rested) = (id, None);
+            if state == State::Idle {
+                self.held_back = VecDeque::new(); // a connection that rests needs no room in it
+            }
+            if let Some(InFlight { began, line, .. }) = oldest.as_deref() {
+                connection.set_since(*began);
+                connection.set_request(line.clone());
+            }
+        }
+        let waits_for = oldest.as_ref().and_then(|request| request.waits_for());
+        connection.wait_for(blocked_after.map(|_| Waiting::Answer).or(waits_for));
+        self.streams.named.set(id.filter(|_| blocked_after.is_none()));
+        let limits = &self.hyper.limits;
+        if blocked_after != self.noted.blocked_after() {
+            self.noted.blocked =
+                blocked_after.map(|writes| (writes, now.checked_add(limits.answer_time)));
+        }
+        connection.set_limit_at(match (state, self.noted.blocked) {
+            (_, Some((_, until))) => until,
+            (State::Active, None) => self.streams.due(),
+            _ if self.told => None,
+            _ => self.noted.rested.get_or_insert(now).checked_add(limits.idle),
+        });
+    }
+}
+
+impl Noted {
+    fn blocked_after(&self) -> Option<u64> {
+        self.blocked.map(|(writes, _)| writes)
+    }
+}
