@@ -80,7 +80,7 @@ fn a_client_with_a_small_buffer_gets_all_of_it_whether_or_not_the_server_shuts_d
         for shuts_down in [false, true] {
             let (received, report) = with_server(engine, BOUND, async |address, trigger| {
                 // Half of it; then, perhaps, the shutdown; then the rest.
-                let (mut client, half) = smol::unblock(move || {
+                let (mut client, half) = clients::on_a_thread(move || {
                     let mut client = ask(address);
                     let mut half = vec![0; SIZE / 2];
                     client.read_exact(&mut half).expect("half of it comes");
@@ -90,7 +90,7 @@ fn a_client_with_a_small_buffer_gets_all_of_it_whether_or_not_the_server_shuts_d
                 if shuts_down {
                     trigger.shut_down();
                 }
-                let rest = smol::unblock(move || {
+                let rest = clients::on_a_thread(move || {
                     let mut rest = Vec::new();
                     client.read_to_end(&mut rest).map(|_| rest.len())
                 });
@@ -110,7 +110,7 @@ fn a_client_that_stops_in_the_middle_is_cut_off_and_named() {
     for engine in [Engine::Http, Engine::Hyper] {
         let grace = Duration::from_millis(300);
         let (_client, report) = with_server(engine, grace, async |address, trigger| {
-            let client = smol::unblock(move || {
+            let client = clients::on_a_thread(move || {
                 let mut client = ask(address);
                 client.read_exact(&mut vec![0; SIZE / 4]).expect("a quarter comes");
                 client
