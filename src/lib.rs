@@ -73,6 +73,7 @@ pub mod systemd;
 pub mod testing;
 #[cfg(any(feature = "http", feature = "hyper"))]
 mod web;
+mod woken;
 mod words;
 
 #[cfg(feature = "hyper")]

@@ -20,6 +20,7 @@ use crate::report::{ExitCodes, Report};
 use crate::service::Service;
 use crate::shutdown::{Shutdown, Trigger, shutdown};
 use crate::status::Status;
+use crate::woken::WhenWoken;
 use run::Run;
 use start::{Added, Start};
 
@@ -162,12 +163,9 @@ impl Supervisor {
         self.check()?;
         let executor = Rc::new(LocalExecutor::new());
         let run = self.start(&executor);
-        // A task like all others: in `executor.run` itself it would be polled at each wake.
-        let run = executor.spawn(async move {
-            let signals = pin!(signals.signals(run.terms));
-            run.drive(signals).await
-        });
-        Ok(executor.run(run).await)
+        let signals = pin!(signals.signals(run.terms));
+        // It is polled before all tasks: what comes in the same turn as a signal is answered after it.
+        Ok(executor.run(WhenWoken::new(run.drive(signals))).await)
     }
 
     fn start(self, executor: &Rc<LocalExecutor<'static>>) -> Run {
@@ -182,7 +180,16 @@ impl Supervisor {
         status.set_stages(stages.collect());
         let registers = status.slots().map(|slot| slot.register().clone()).collect();
         executor.spawn(sweep(registers, clock, shortened)).detach();
-        Run { status, terms, lame_duck, requested, failures, stragglers: RefCell::default() }
+        let executor = executor.clone();
+        Run {
+            executor,
+            status,
+            terms,
+            lame_duck,
+            requested,
+            failures,
+            stragglers: RefCell::default(),
+        }
     }
 
     fn check(&self) -> Result<(), Error> {

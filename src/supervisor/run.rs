@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use async_channel::Receiver;
 use async_signal::Signal;
-use futures_lite::{FutureExt, Stream, future};
+use futures_lite::{FutureExt, Stream};
 use log::info;
+use smol::LocalExecutor;
 
 use super::requests::Requests;
 use crate::clock::Clock;
@@ -32,6 +33,7 @@ const LAST_TURNS: (usize, Duration) = (1_000, Duration::from_millis(100));
 
 /// A run under way.
 pub(super) struct Run {
+    pub(super) executor: Rc<LocalExecutor<'static>>,
     pub(super) status: Status,
     pub(super) terms: Terms,
     pub(super) lame_duck: Duration,
@@ -46,6 +48,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) async fn drive(&self, signals: Pin<&mut impl Stream<Item = Signal>>) -> Report {
         let mut requests = Requests::new(signals, self.clock());
+        self.turn().await; // in which each service begins
         self.status.enter(Phase::Serving);
         let cause = self.first_cause(&mut requests).await;
         let ending = self.begin_ending(cause);
@@ -143,7 +146,7 @@ impl Run {
         if !cut_off.is_empty() {
             self.stragglers.borrow_mut().extend(cut_off);
             // In this turn sockets close and destructors run.
-            future::yield_now().await;
+            self.turn().await;
         }
     }
 
@@ -151,8 +154,13 @@ impl Run {
         let mut turns = 0..LAST_TURNS.0;
         let end = self.clock().now() + LAST_TURNS.1;
         while turns.next().is_some() && !is_over() && self.clock().now() < end {
-            future::yield_now().await;
+            self.turn().await;
         }
+    }
+
+    /// Lets every task have its turn that can go on now.
+    async fn turn(&self) {
+        self.executor.spawn(async {}).await;
     }
 
     fn first_stage(&self) -> &Stage {

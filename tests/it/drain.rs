@@ -356,3 +356,16 @@ fn with_no_time_at_all_what_needs_no_waiting_is_answered() {
         }
     }
 }
+
+#[test]
+fn a_signal_is_heard_before_the_requests_that_come_in_its_turn() {
+    let (rig, network) = serve();
+    let client = ask(&rig, &network, GET);
+    text(&client);
+    client.send(GET);
+    rig.send(Signal::Term);
+    settle(&rig.executor);
+    let answer = text(&client);
+    assert!(answer.contains("connection: close"), "{answer}");
+    assert!(rig.report().is_graceful());
+}
