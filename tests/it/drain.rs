@@ -367,5 +367,6 @@ fn a_signal_is_heard_before_the_requests_that_come_in_its_turn() {
     settle(&rig.executor);
     let answer = text(&client);
     assert!(answer.contains("connection: close"), "{answer}");
+    drop(client);
     assert!(rig.report().is_graceful());
 }
