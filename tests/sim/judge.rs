@@ -95,6 +95,7 @@ fn is_a_cause(world: &World, cause: &Cause, time: Duration) -> bool {
                 }),
             }
         }
+        Cause::MainEnded(_) | Cause::NotReady(_) | Cause::Idle => false,
         Cause::AllFinished => all_have_finished(world, time),
     }
 }
