@@ -8,16 +8,12 @@ what is counted are cases that a server passes in no round.
 
 import shutil
 import subprocess
-import sys
 import tempfile
 import xml.etree.ElementTree as xml
 from collections import Counter
-from pathlib import Path
 from typing import Iterator
 
-import harness
-import peers
-from harness import Figure, Missing, Wrong
+from harness import Figure, Missing, Wrong, peers
 
 SECTIONS = ["generic", "http2"]
 
@@ -72,13 +68,7 @@ def cases() -> Iterator[Figure]:
 
 
 if __name__ == "__main__":
-    parser = harness.arguments(__doc__)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--h2spec", default="h2spec", help="the program, where it is not in PATH")
-    parser.add_argument("--rivals", type=Path, default=peers.RIVALS, help="where the programs were built")
-    options, report = parser.parse_args(), harness.Report()
-    peers.RIVALS = options.rivals
-    harness.prepare(options.server, harness.Report())
-    report.section("HTTP/2 conformance, strict cases included")
-    report.run("cases", cases())
-    sys.exit(report.exit_code())
+    options = peers.options(
+        __doc__, rounds=(10, "of all cases"), h2spec=("h2spec", "the program, where it is not in PATH")
+    )
+    peers.main("HTTP/2 conformance, strict cases included", cases)

@@ -8,7 +8,7 @@ export RUSTFLAGS="-C instrument-coverage" CARGO_PROFILE_DEV_DEBUG=0
 export LLVM_PROFILE_FILE="$CARGO_TARGET_DIR/profiles/%p-%m.profraw"
 
 # What runs and drains services, and HTTP/1.1; not the binary, the sockets and the other protocols.
-core='^((supervisor|run|service|shutdown|group|connection|register|server|per_peer|clock|report|error|status|counts)[.]rs|http/.*)$'
+core='^((clock|error|group|service|shutdown|slot|stage|status|words)[.]rs|(http|register|report|server|supervisor)/.*)$'
 
 rm -rf "$CARGO_TARGET_DIR/profiles"
 # The binary and the examples are children of the tests.

@@ -6,13 +6,12 @@ does. A server is run twice, for 1,000 and for 3,000 requests; the difference, d
 request without start and end. Requests have the header lines that curl sends. With 64 connections all of them ask, and then all are read, again and again. System
 calls are counted with strace, of the main thread, while 2,000 requests are answered.
 
-`http` is target/release/adieu. The others are benches/rivals: hyper (HTTP/1.1), HTTP/2 and gRPC (one stream at a time,
+`http` is target/release/adieu. The others are benches/peers/engines: hyper (HTTP/1.1), HTTP/2 and gRPC (one stream at a time,
 from h2load), and raw TCP (an echo).
 """
 
 import argparse
 import re
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -20,11 +19,10 @@ from pathlib import Path
 from typing import Callable, Iterator, NamedTuple
 
 import harness
-from harness import Client, Server, built, free_ports, tool
+from harness import Client, Server, free_ports, load, peers, tool
+from harness.strace import traced
 
 FEW, MANY = 1_000, 3_000
-RIVALS = harness.ROOT / "benches" / "rivals" / "target" / "release"
-RIVALS_BUILD = "cargo build --release --manifest-path benches/rivals/Cargo.toml"
 ALLOCATIONS = ("malloc", "calloc", "realloc", "memalign", "aligned_alloc", "posix_memalign")
 COLUMNS = ("instructions", "allocations", "frees", "copies", "clock readings", "system calls")
 
@@ -75,48 +73,33 @@ def echo(port: int, requests: int, connections: int) -> None:
         sock.close()
 
 
-def h2load(path: str, *options: str) -> Callable[[int, int, int], None]:
-    def ask(port: int, requests: int, connections: int) -> None:
-        command = [tool("h2load", "nghttp2-client"), f"-n{requests}", f"-c{connections}", "-m1", *options]
-        done = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True)
-        if f" {requests} succeeded" not in done.stdout:
-            raise harness.Wrong(f"h2load: {done.stdout}{done.stderr}")
-
-    return ask
+def http2(port: int, requests: int, connections: int) -> None:
+    load.h2load(port, "/", f"-n{requests}", f"-c{connections}", "-m1")
 
 
-def grpc() -> Callable[[int, int, int], None]:
-    """Say("hello"): the message behind its five bytes of gRPC framing."""
-    headers = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
-
-    def ask(port: int, requests: int, connections: int) -> None:
-        with tempfile.NamedTemporaryFile() as message:
-            words = b"\x0a\x05hello"
-            message.write(b"\0" + len(words).to_bytes(4, "big") + words)
-            message.flush()
-            h2load("/adieu.echo.Echo/Say", "-d", message.name, *headers)(port, requests, connections)
-
-    return ask
+def grpc(port: int, requests: int, connections: int) -> None:
+    with load.unary_call() as call:
+        load.h2load(port, peers.SAY, f"-n{requests}", f"-c{connections}", "-m1", *call)
 
 
 # ---------------------------------------------------------------- the subjects
 
 
 def adieu(port: int) -> list:
-    return [built(harness.RELEASE / "adieu", "cargo build --release"), f"--listen=server1=127.0.0.1:{port}"]
+    return [harness.adieu().path, f"--listen=server1=127.0.0.1:{port}"]
 
 
-def rival(name: str) -> Callable[[int], list]:
-    return lambda port: [built(RIVALS / name, RIVALS_BUILD), f"127.0.0.1:{port}"]
+def peer(name: str) -> Callable[[int], list]:
+    return lambda port: [peers.command(name), f"127.0.0.1:{port}"]
 
 
 def subjects() -> list[Subject]:
     return [
         Subject("http", adieu, hello),
-        Subject("hyper", rival("adieu-hyper"), hello),
-        Subject("http2", rival("adieu-hyper"), h2load("/")),
-        Subject("grpc", rival("adieu-grpc"), grpc()),
-        Subject("tcp", rival("adieu-tcp"), echo),
+        Subject("hyper", peer("adieu-hyper"), hello),
+        Subject("http2", peer("adieu-hyper"), http2),
+        Subject("grpc", peer("adieu-grpc"), grpc),
+        Subject("tcp", peer("adieu-tcp"), echo),
     ]
 
 
@@ -175,17 +158,12 @@ def per_request(subject: Subject, connections: int) -> dict[str, float]:
 
 
 def system_calls(subject: Subject, connections: int) -> float:
-    """Of the main thread. The load asks once before, so that what is done once is not in it."""
+    """Of the main thread, for 2,000 requests."""
     requests = 2_000 // connections * connections
     (port,) = free_ports(1)
-    with tempfile.NamedTemporaryFile("r") as trace, Server(subject.command(port), [port]) as server:
-        strace = [tool("strace", "strace"), "-qq", "-o", trace.name, "-p", str(server.pid)]
-        with subprocess.Popen(strace, stderr=subprocess.DEVNULL) as tracer:
-            server.wait_until_traced()
-            subject.ask(port, requests, connections)
-            tracer.terminate()
-            tracer.wait()
-        return sum(1 for line in trace if "(" in line) / requests
+    with Server(subject.command(port), [port]) as server:
+        calls = traced(server, lambda: subject.ask(port, requests, connections))
+    return calls.total() / requests
 
 
 # ---------------------------------------------------------------- the table

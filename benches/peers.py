@@ -4,40 +4,27 @@
 Requests/s of HTTP/1.1 (wrk, 64 connections) against bare hyper on smol and on tokio, and of unary gRPC calls
 (h2load, one connection, 50 streams) against tonic's own server on tokio; the servers take turns, and ratios are
 taken within a round. What clients see of a SIGTERM under gRPC load is seen with PyPI's grpcio. The programs are
-in benches/rivals.
+in benches/peers/engines.
 """
 
 import os
 import re
 import signal
 import statistics
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Callable, Iterator
 
 import harness
-from harness import ROOT, Client, Figure, Missing, Server, Wrong, connect, free_ports, spread, tool
-from throughput import load
+from harness import Figure, Missing, Server, experiments, peers, spread
+from harness.load import h2load, unary_call, wrk
+from harness.peers import REPEAT, SAY, WORDS, serve
 
-RIVALS = ROOT / "benches" / "rivals" / "target" / "release"
-SAY = "/adieu.echo.Echo/Say"
-REPEAT = "/adieu.echo.Echo/Repeat"
-WORDS = b"\x0a\x05hello"
 STREAMS = 50
 IDLE = 10_000
-
-
-def serve(name: str, *arguments: str) -> Server:
-    ports = free_ports(1)
-    path = harness.built(RIVALS / name, "cargo build --release --manifest-path benches/rivals/Cargo.toml")
-    return Server([path, f"127.0.0.1:{ports[0]}", *arguments], ports)
 
 
 # ---------------------------------------------------------------- requests per second
@@ -66,29 +53,17 @@ def compared(unit: str, rates: dict[str, list[float]], bounds: dict[str, float])
 
 
 def http1() -> Iterator[Figure]:
-    wrk = tool("wrk", "wrk")
-    names = ["adieu-hyper", "smol-hyper", "tokio-hyper"]
-    rates = in_turns(names, lambda server: load(wrk, server, 1, options.seconds).rate)
-    yield from compared("HTTP/1.1 requests/s", rates, {"smol-hyper": 0.95, "tokio-hyper": 0.88})
+    names = ["adieu-hyper", "bare-smol-hyper", "bare-tokio-hyper"]
+    rates = in_turns(names, lambda server: wrk(server, 64, 1, options.seconds, exact=True, timeout=2).rate)
+    yield from compared("HTTP/1.1 requests/s", rates, {"bare-smol-hyper": 0.95, "bare-tokio-hyper": 0.88})
 
 
 def unary() -> Iterator[Figure]:
-    h2load = tool("h2load", "nghttp2-client")
-    with tempfile.NamedTemporaryFile() as message:
-        message.write(b"\0" + len(WORDS).to_bytes(4, "big") + WORDS)
-        message.flush()
-        headers = ["--header=content-type: application/grpc", "--header=te: trailers"]
+    with unary_call() as call:
 
         def measure(server: Server) -> float:
-            url = f"http://127.0.0.1:{server.ports[0]}{SAY}"
-            duration = f"--duration={options.seconds}"
-            command = [h2load, "-c1", f"-m{STREAMS}", duration, f"--data={message.name}", *headers, url]
-            told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            rate = re.search(r"([\d.]+) req/s", told)
-            failed = re.search(r"(\d+) failed, (\d+) errored", told)
-            if not rate or not failed or any(int(count) for count in failed.groups()):
-                raise Wrong(f"h2load says: {told}")
-            return float(rate[1])
+            told = h2load(server.ports[0], SAY, "-c1", f"-m{STREAMS}", f"--duration={options.seconds}", *call)
+            return float(re.search(r"([\d.]+) req/s", told)[1])
 
         rates = in_turns(["adieu-grpc", "tokio-tonic"], measure)
     yield from compared(f"unary calls/s, {STREAMS} streams", rates, {"tokio-tonic": 0.9})
@@ -98,30 +73,13 @@ def unary() -> Iterator[Figure]:
 
 
 def requests_on_the_wire() -> Iterator[Figure]:
-    """Requests that were sent before SIGTERM: on 50 open connections, and on 20 in the accept queue."""
-    lost, total, seconds = 0, 0, []
+    rounds = []
     for _ in range(options.rounds):
         with serve("adieu-hyper") as server:
-            port = server.ports[0]
-            clients = [Client(port, number) for number in range(50)]
-            for client in clients:
-                client.hello("server1")
-            server.freeze()
-            clients += [Client(port, number) for number in range(50, 70)]
-            for client in clients:
-                client.ask()
-            server.signal(signal.SIGTERM)
-            server.thaw()
-            for client in clients:
-                total += 1
-                try:
-                    client.answer().check_hello("server1")
-                except (Wrong, OSError):
-                    lost += 1
-                client.close()
-            seconds.append(1000 * server.exit().seconds)
+            rounds.append(experiments.requests_on_the_wire(server))
+    lost, total = (sum(of(seen.lost) for seen in rounds) for of in (sum, len))
     yield harness.exactly("requests on the wire when SIGTERM came: lost", f"0 of {total}", f"{lost} of {total}")
-    yield Figure("from SIGTERM to the exit", "", spread(seconds, " ms"))
+    yield Figure("from SIGTERM to the exit", "", spread([1000 * seen.exit.seconds for seen in rounds], " ms"))
 
 
 def under_load(channels: int, *arguments: str) -> tuple[Counter[str], harness.Exit]:
@@ -202,35 +160,13 @@ def streams_past_the_grace() -> Iterator[Figure]:
 
 
 def idle_connections() -> Iterator[Figure]:
-    harness.need_descriptors(IDLE)
     for name, bound in [("adieu-tcp", 1024), ("adieu-hyper", 1024)]:
         with serve(name) as server:
-            before = server.rss()
-            clients = [connect(server.ports[0], number) for number in range(IDLE)]
-            time.sleep(1)
-            each = (server.rss() - before) / IDLE
-            for client in clients:
-                client.close()
+            each = experiments.idle_connections(server, IDLE, silent=True).each[IDLE]
         what = f"{name}: per connection that has sent nothing, of {IDLE:,}"
         yield Figure(what, f"at most {bound:,} bytes", f"{each:,.0f} bytes", each <= bound)
 
 
 if __name__ == "__main__":
-    parser = harness.arguments(__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3, help="of each load in a round")
-    parser.add_argument("--rivals", type=Path, default=RIVALS, help="where the programs were built")
-    options, report = parser.parse_args(), harness.Report()
-    RIVALS = options.rivals
-    harness.prepare(options.server, harness.Report())
-    report.section("Peers")
-    for experiment in [
-        http1,
-        unary,
-        requests_on_the_wire,
-        shutdown_under_load,
-        streams_past_the_grace,
-        idle_connections,
-    ]:
-        report.run(experiment.__name__.replace("_", " "), experiment())
-    sys.exit(report.exit_code())
+    options = peers.options(__doc__, rounds=(5, "of each experiment"), seconds=(3, "of each load in a round"))
+    peers.main("Peers", http1, unary, requests_on_the_wire, shutdown_under_load, streams_past_the_grace, idle_connections)

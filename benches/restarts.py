@@ -10,17 +10,11 @@ adieu must be built with `cargo build --release`.
 """
 
 import asyncio
-import collections
 import concurrent.futures
-import contextlib
-import ctypes
-import fcntl
-import multiprocessing
 import os
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -29,13 +23,12 @@ from typing import Iterator
 
 import harness
 from harness import Figure, Program, Wrong
+from harness.delayed_link import DelayedLink
 
 KEEPERS, CONNECTORS = 200, 50
 NAME = "server1"
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-CLONE_NEWNET = 0x40000000
 CONNECTING = concurrent.futures.ThreadPoolExecutor(KEEPERS + CONNECTORS)
-TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 
 
 class Closed(Exception):
@@ -246,80 +239,22 @@ class Here:
 class Namespace(Here):
     """The server is in a network namespace, and each packet takes 20 ms, each way."""
 
-    title, host, pause = "two namespaces, 40 ms round trip", "198.18.77.2", 0.5
+    title, host, pause = "two namespaces, 40 ms round trip", DelayedLink.HOST, 0.5
 
-    def __init__(self):
+    def __init__(self, link: DelayedLink):
         super().__init__()
-        self.port, self.name = 8080, f"adieu-{os.getpid()}"
-        self.enter = ["ip", "netns", "exec", self.name]
-
-    def __enter__(self) -> "Namespace":
-        try:
-            ends = [open_tun(f"ad{os.getpid()}{end}") for end in "ab"]
-        except OSError as error:
-            raise harness.Missing(f"a TUN device is missing: {error}") from error
-        ours, theirs = f"ad{os.getpid()}a", f"ad{os.getpid()}b"
-        for line in [
-            f"ip netns add {self.name}",
-            f"ip link set {theirs} netns {self.name}",
-            f"ip addr add 198.18.77.1 peer {self.host} dev {ours}",
-            f"ip link set {ours} up txqueuelen 10000",
-            f"ip -n {self.name} addr add {self.host} peer 198.18.77.1 dev {theirs}",
-            f"ip -n {self.name} link set {theirs} up txqueuelen 10000",
-            f"ip -n {self.name} link set lo up",
-        ]:
-            if subprocess.run(line.split(), capture_output=True).returncode:
-                self.__exit__()
-                raise harness.Missing(f"`{line}` is not permitted here")
-        self.forwarder = multiprocessing.Process(target=delay, args=ends, daemon=True)
-        self.forwarder.start()
-        for end in ends:
-            os.close(end)
-        return self
-
-    def __exit__(self, *_) -> None:
-        if forwarder := getattr(self, "forwarder", None):
-            forwarder.terminate()
-            forwarder.join()
-        subprocess.run(["ip", "netns", "delete", self.name], check=False)
+        self.port, self.enter, self._link = 8080, link.enter, link
 
     def socket(self) -> socket.socket:
-        libc = ctypes.CDLL(None, use_errno=True)
-        with open("/proc/self/ns/net") as ours, open(f"/run/netns/{self.name}") as theirs:
-            libc.setns(theirs.fileno(), CLONE_NEWNET)
-            try:
-                return super().socket()
-            finally:
-                libc.setns(ours.fileno(), CLONE_NEWNET)
-
-
-def open_tun(name: str) -> int:
-    device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-    fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH", name.encode(), IFF_TUN | IFF_NO_PI))
-    return device
-
-
-def delay(one: int, other: int) -> None:
-    """Hands each packet of either device to the other, 20 ms later. Ends with the process that started it."""
-    across, waiting = {one: other, other: one}, collections.deque()
-    while True:
-        now = time.monotonic()
-        while waiting and waiting[0][0] <= now:
-            _, device, packet = waiting.popleft()
-            with contextlib.suppress(OSError):
-                os.write(device, packet)
-        for device in select.select(across, [], [], waiting[0][0] - now if waiting else None)[0]:
-            with contextlib.suppress(BlockingIOError):
-                for _ in range(64):
-                    packet = os.read(device, 2048)
-                    waiting.append((time.monotonic() + 0.02, across[device], packet))
+        with self._link.inside():
+            return super().socket()
 
 
 @contextmanager
 def place(network: bool) -> Iterator[Here]:
     if network:
-        with Namespace() as there:
-            yield there
+        with DelayedLink() as link:
+            yield Namespace(link)
     else:
         yield Here()
 

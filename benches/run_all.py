@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs every measuring script, one after the other, and prints one markdown report."""
+"""Runs the scripts that measure the binary alone and have bounds, one after the other: one markdown report."""
 
 import os
 import platform

@@ -7,17 +7,17 @@ must hold. That a second signal works while the thread is blocked is shown with 
 """
 
 import os
-import threading
 import time
 from contextlib import contextmanager
 from signal import SIGINT, SIGTERM
 from typing import Callable, Iterator
 
 import harness
-from harness import Client, Exit, Figure, Program, Server, Wrong, exactly, serve, spread
+from harness import Exit, Figure, Program, Server, Wrong, client_of, exactly, experiments, name_of, serve, spread
+from harness.experiments import OPEN, QUEUED, idle_at_the_end
 
 TRIES = 3
-ROUNDS, OPEN, QUEUED, CONNECTING = 20, 50, 20, 24
+ROUNDS = 20
 BYE = "a graceful bye"
 
 
@@ -47,126 +47,48 @@ def nothing_connected(program: Program) -> Iterator[Figure]:
     yield ended("nothing connected, Ctrl-C", [attempt() for _ in range(TRIES)], 0, at_most=0.05)
 
 
-def idle(program: Program, used: int, silent: int, signal: int = SIGTERM) -> Exit:
-    """Shuts down with so many keep-alive connections between requests, and so many that never sent a byte."""
-    with serve(program) as server:
-        clients = [client_of(server, number) for number in range(used + silent)]
-        for number, client in enumerate(clients[:used]):
-            client.hello(name_of(number))
-        time.sleep(0.2)
-        server.signal(signal)
-        exit = server.exit()
-        for client in clients:
-            client.close()
-        return exit
-
-
-def client_of(server: Server, number: int) -> Client:
-    return Client(server.ports[number % 2], number)
-
-
-def name_of(number: int) -> str:
-    return f"server{number % 2 + 1}"
-
-
 def a_connection_that_never_sent_a_byte(program: Program) -> Iterator[Figure]:
-    exits = [idle(program, used=0, silent=1) for _ in range(TRIES)]
+    exits = [idle_at_the_end(program, used=0, silent=1) for _ in range(TRIES)]
     yield ended("a connection that never sent a byte", exits, 0, at_most=0.05)
 
 
 def a_browser_tab(program: Program) -> Iterator[Figure]:
-    exits = [idle(program, used=2, silent=2, signal=SIGINT) for _ in range(TRIES)]
+    exits = [idle_at_the_end(program, used=2, silent=2, signal=SIGINT) for _ in range(TRIES)]
     yield ended("a browser tab: 2 used connections, 2 preconnects", exits, 0, at_most=0.05)
 
 
 def many_idle_connections(program: Program) -> Iterator[Figure]:
     for used, at_most in ((2000, 0.1), (10_000, 0.15)):
-        exits = [idle(program, used=used, silent=0) for _ in range(TRIES)]
+        exits = [idle_at_the_end(program, used=used, silent=0) for _ in range(TRIES)]
         yield ended(f"{used:,} idle keep-alive connections", exits, 0, at_most)
 
 
 def half_sent_head(program: Program) -> Iterator[Figure]:
-    with serve(program) as server, client_of(server, 0) as client:
-        client.send(b"GET / HTTP/1.1\r\nHost: loc")
-        time.sleep(0.2)
-        server.signal(SIGTERM)
-        exit = server.exit()
-        try:
-            seen = str(client.answer().status)
-        except (Wrong, OSError) as error:
-            seen = str(error)
-    yield exactly("half-sent head: answer", "408", seen)
+    exit, seen = experiments.half_head_at_the_end(program)
+    yield exactly("half-sent head: answer", "408", seen or "none")
     yield ended("half-sent head", [exit], 0, at_most=2.2)
-
-
-def lost_while_connecting(program: Program, clients: int = CONNECTING) -> int:
-    """One shutdown under clients that connect, ask and close without a pause, until they are refused: how many
-    were accepted and not answered."""
-    lost = []
-
-    def visit(number: int) -> None:
-        while True:
-            try:
-                client = client_of(server, number)
-            except OSError:
-                return
-            with client:
-                try:
-                    client.hello(name_of(number))
-                except (Wrong, OSError):
-                    lost.append(number)
-                    return
-
-    with serve(program) as server:
-        threads = [threading.Thread(target=visit, args=(number,)) for number in range(clients)]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.3)
-        server.signal(SIGTERM)
-        server.exit()
-        for thread in threads:
-            thread.join()
-    return len(lost)
 
 
 def a_connection_for_each_request(program: Program) -> Iterator[Figure]:
     rounds = 2 * ROUNDS
-    lost = sum(lost_while_connecting(program) for _ in range(rounds))
+    lost = sum(experiments.lost_while_connecting(program) for _ in range(rounds))
     yield exactly("a connection for each request: accepted and not answered", f"0 in {rounds} shutdowns", f"{lost} in {rounds} shutdowns")
 
 
 def requests_on_the_wire(program: Program) -> Iterator[Figure]:
-    """All requests are written before the signal is sent. Frozen, the process finds them, the connections that
-    queue up at its listeners and the signal all at once when it thaws; running, it is interrupted half-way."""
     for frozen in (True, False):
-        lost, no_close, exits = 0, 0, []
+        rounds = []
         for _ in range(ROUNDS):
             with serve(program) as server:
-                clients = [client_of(server, number) for number in range(OPEN)]
-                for number, client in enumerate(clients):
-                    client.hello(name_of(number))
-                if frozen:
-                    server.freeze()
-                clients += [client_of(server, number) for number in range(OPEN, OPEN + QUEUED)]
-                for client in clients:
-                    client.ask()
-                server.signal(SIGTERM)
-                if frozen:
-                    server.thaw()
-                for number, client in enumerate(clients):
-                    with client:
-                        try:
-                            answer = client.answer()
-                            answer.check_hello(name_of(number))
-                            no_close += not answer.says_close()
-                        except (Wrong, OSError):
-                            lost += 1
-                exits.append(server.exit())
+                rounds.append(experiments.requests_on_the_wire(server, frozen))
+        lost = sum(sum(seen.lost) for seen in rounds)
+        asked = sum(len(seen.lost) for seen in rounds)
         what = f"{OPEN} requests just sent + {QUEUED} {'in the accept queue' if frozen else 'on new connections'}"
-        yield exactly(f"{what}: lost", f"0 of {ROUNDS * len(clients)}", f"{lost} of {ROUNDS * len(clients)}")
+        yield exactly(f"{what}: lost", f"0 of {asked}", f"{lost} of {asked}")
         if frozen:
-            yield exactly(f"{what}: answers without Connection: close", "0", str(no_close))
-        yield ended(what, exits, 0, at_most=1)
+            without_close = sum(seen.without_close for seen in rounds)
+            yield exactly(f"{what}: answers without Connection: close", "0", str(without_close))
+        yield ended(what, [seen.exit for seen in rounds], 0, at_most=1)
 
 
 def a_slow_answer(program: Program) -> Iterator[Figure]:
@@ -177,7 +99,7 @@ def a_slow_answer(program: Program) -> Iterator[Figure]:
         refused = [seconds_until_refused(server, number) for number in (0, 1)]
         answer = client.answer()
         exit = server.exit()
-    answer.check_hello(name_of(0))
+    answer.check_hello(name_of(server, 0))
     seen = "yes" if answer.says_close() else "without Connection: close"
     what = "--delay 3s, SIGTERM 1 s into the request"
     times = " and ".join(f"{seconds * 1000:.1f} ms" for seconds in refused)
@@ -206,7 +128,7 @@ def a_straggler(program: Program) -> Iterator[Figure]:
         exit = server.exit()
     what = "--delay 30s --grace 1s"
     yield ended(what, [exit], 124, at_least=0.95, at_most=1.2)
-    named = peer in exit.log and name_of(0) in exit.log
+    named = peer in exit.log and name_of(server, 0) in exit.log
     yield exactly(f"{what}: the straggler's service and peer", "named", "named" if named else "not named")
 
 

@@ -4,21 +4,17 @@
 Over HTTP/2, as a unary call of gRPC, and over HTTP/1.1 of either engine; with SIGTERM in the middle, and without.
 Each answer must come whole; or the server must say whom it has cut off, and exit with 124. The clients take their
 answers at a steady pace, side by side: over HTTP/2 by windows, over HTTP/1.1 with a small receive buffer. The
-programs are in benches/rivals.
+programs are in benches/peers/engines.
 """
 
 import signal
 import socket
 import struct
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Callable, Iterator, NamedTuple
 
-import harness
-import peers
-from harness import Figure, Wrong, connect
+from harness import Figure, connect, exactly, peers
 
 BIG = 4_000_000
 GRACE = 10  # seconds, which the programs have by default
@@ -190,16 +186,9 @@ def answers() -> Iterator[Figure]:
         figures = list(pool.map(lambda case: served(*case), cases))
     yield from figures
     silent = sum(figure.ok is False for figure in figures)
-    yield harness.exactly("cut in silence, or not as it must be", f"0 of {len(figures)}", f"{silent} of {len(figures)}")
+    yield exactly("cut in silence, or not as it must be", f"0 of {len(figures)}", f"{silent} of {len(figures)}")
 
 
 if __name__ == "__main__":
-    parser = harness.arguments(__doc__)
-    parser.add_argument("--seconds", type=float, nargs="*", default=[5, 90], help="that clients take for an answer")
-    parser.add_argument("--rivals", type=Path, default=peers.RIVALS, help="where the programs were built")
-    options, report = parser.parse_args(), harness.Report()
-    peers.RIVALS = options.rivals
-    harness.prepare(options.server, harness.Report())
-    report.section("Answers of 4 MB to slow clients")
-    report.run("answers", answers())
-    sys.exit(report.exit_code())
+    options = peers.options(__doc__, seconds=([5.0, 90.0], "that clients take for an answer"))
+    peers.main("Answers of 4 MB to slow clients", answers)

@@ -26,7 +26,7 @@ from harness import MB, Client, Figure, Program, Report, Server, Wrong, counted,
 CLIENTS = 8
 GREETING = "server1"
 # The report of a run, with what each service has counted, is logged at level debug.
-LOG = "RUST_LOG=error,adieu::report=debug"
+LOG = "RUST_LOG=error,adieu=debug,adieu::access=error"
 # Memory that the allocator keeps, once everything is closed again.
 SPARE = 1.5 * MB
 

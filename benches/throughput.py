@@ -8,52 +8,21 @@ or answers of another size than the right one is an error, not a result; that pi
 is seen with GET and HEAD in turns on one connection.
 """
 
-import json
 import statistics
-import subprocess
 import sys
-import time
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import Iterator
 
 import harness
-from harness import MB, Client, Figure, Program, Server, Wrong, spread
+from harness import MB, Client, Figure, Program, Server, spread
+from harness.load import Load, wrk
 
 CONNECTIONS = 64
 DEEP = 16
 
 
-class Load(NamedTuple):
-    """What one run of wrk saw."""
-
-    rate: float
-    p50_ms: float
-    p99_ms: float
-    rss: int
-    threads: int
-
-
-def load(wrk: str, server: Server, depth: int, seconds: int) -> Load:
-    port = server.ports[0]
-    with Client(port) as client:
-        client.hello("server1")
-        answer_size = client.received
-    script = Path(__file__).with_name("pipeline.lua")
-    command = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script, f"http://127.0.0.1:{port}/"]
-    rss, threads = [], []
-    with subprocess.Popen([*command, "--", str(depth)], stdout=subprocess.PIPE, text=True) as process:
-        while process.poll() is None:
-            rss.append(server.rss())
-            threads.append(server.threads())
-            time.sleep(0.2)
-        told = json.loads(process.stdout.read().splitlines()[-1])
-    if told["errors"]:
-        raise Wrong(f"{told['errors']} errors or bad statuses beside {told['requests']} answers")
-    surplus = told["bytes"] - told["requests"] * answer_size
-    if abs(surplus) > CONNECTIONS * depth * answer_size:  # that much may be under way at the end
-        raise Wrong(f"{told['requests']} answers of {answer_size} bytes came as {surplus:+} bytes")
-    return Load(told["requests"] / told["seconds"], told["p50_ms"], told["p99_ms"], max(rss), max(threads))
+def load(server: Server, depth: int, seconds: int) -> Load:
+    return wrk(server, CONNECTIONS, depth, seconds, exact=True, timeout=2)
 
 
 def answered_in_order(server: Server) -> bool:
@@ -70,17 +39,16 @@ Loads = dict[tuple[Program, int], list[Load]]
 
 
 def figures(programs: list[Program], rounds: int, seconds: int) -> Iterator[Figure]:
-    wrk = harness.tool("wrk", "wrk")
     loads: Loads = {(program, depth): [] for depth in (1, DEEP) for program in programs}
     with ExitStack() as stack:
         servers = {program: stack.enter_context(harness.serve(program)) for program in programs}
         for program, server in servers.items():
-            load(wrk, server, 1, 1)  # to warm up
+            load(server, 1, 1)  # to warm up
             what = f"{program.title}: {DEEP} pipelined requests"
             yield Figure(what, "answered in order", "yes", answered_in_order(server))
         for _ in range(rounds):
             for program, depth in loads:
-                loads[program, depth].append(load(wrk, servers[program], depth, seconds))
+                loads[program, depth].append(load(servers[program], depth, seconds))
     for program in programs:
         yield from alone(program, loads[program, 1], loads[program, DEEP])
     if len(programs) == 2:

@@ -12,7 +12,7 @@ use crate::web::{Web, get, post_chunked};
 
 #[path = "child/bound.rs"]
 mod bound;
-#[path = "it/reader.rs"]
+#[path = "common/reader.rs"]
 #[allow(dead_code)]
 mod reader;
 #[path = "it/rig.rs"]

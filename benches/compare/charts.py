@@ -17,6 +17,7 @@ NEVER = 20_000  # ms: where "never" is drawn
 OURS, THEIRS, LIMIT, INK, PALE = "#d1495b", "#8aa1b4", "#d9dfe4", "#22303c", "#e6eaee"
 plt.rcParams |= {
     "svg.hashsalt": "adieu",
+    "svg.fonttype": "none",  # text stays text
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.color": INK,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds and measures adieu beside what a user would pick instead, and writes benches/RESULTS.md and charts.
 
-One run, on Linux: the servers on the first core, the load (wrk, h2load, and the Python clients of harness.py) on
+One run, on Linux: the servers on the first core, the load (wrk, h2load, and the Python clients of harness/) on
 the last one. What is missing is named, with the way to get it, and the rest still runs. The program itself
 needs nothing but Python 3.11; matplotlib and a recent Go are installed below target/compare.
 """

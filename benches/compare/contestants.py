@@ -10,6 +10,7 @@ import harness
 from harness import ROOT, Missing, Program
 
 HERE = Path(__file__).resolve().parent
+PEERS = ROOT / "benches" / "peers"
 BUILD = ROOT / "target" / "compare"
 PYTHON_TOOLS = BUILD / "python"
 EVERY_CORE = ",".join(map(str, sorted(os.sched_getaffinity(0))))
@@ -17,7 +18,7 @@ QUIET = ["nice", "-n", "5"]
 
 
 class Contestant(NamedTuple):
-    """`member` names its crate in the workspace of the peers. A `variant` is another one with a flag: it is
+    """`member` names its crate in benches/peers. A `variant` is another one with a flag: it is
     only put under load. The `limit` is no HTTP server: what a shutdown costs means nothing for it."""
 
     title: str
@@ -55,8 +56,8 @@ def build(name: str) -> Program:
         case "async-h1-nodelay":
             path = wrapper(name, build("async-h1").path, "--nodelay")
         case _:
-            cargo(HERE, "--locked", "-p", contestant.member, "--target-dir", BUILD)
-            path = BUILD / "release" / contestant.member
+            cargo(PEERS, "--locked", "-p", contestant.member)
+            path = PEERS / "target" / "release" / contestant.member
     return Program(contestant.title, path, judged=name == "adieu")
 
 
@@ -80,7 +81,7 @@ def crates(name: str) -> tuple[int, list[str]] | None:
     member = CONTESTANTS[name].member
     if member is None and name != "adieu":
         return None
-    where, package = (HERE, member) if member else (ROOT, "adieu")
+    where, package = (PEERS, member) if member else (ROOT, "adieu")
     tree = ["cargo", "tree", "--locked", "-p", package, "-e", "normal", "--prefix", "depth"]
     lines = subprocess.run(tree, cwd=where, capture_output=True, text=True, check=True).stdout.splitlines()
     foreign = [line.removesuffix(" (*)") for line in lines if "(/" not in line]
@@ -89,15 +90,6 @@ def crates(name: str) -> tuple[int, list[str]] | None:
 
 
 # ---------------------------------------------------------------- the tools
-
-
-def wrk() -> Path:
-    return Path(harness.tool("wrk", "wrk"))
-
-
-def h2load() -> Path:
-    """The load generator for fixed rates, which wrk cannot do."""
-    return Path(harness.tool("h2load", "nghttp2-client"))
 
 
 def python_tools() -> Path:

@@ -4,7 +4,7 @@
 pub mod bound;
 #[path = "../../tests/it/properties.rs"]
 pub mod properties;
-#[path = "../../tests/it/reader.rs"]
+#[path = "../../tests/common/reader.rs"]
 pub mod reader;
 #[path = "../../tests/it/rig.rs"]
 pub mod rig;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use adieu::http::Http;
 use adieu::http::http_types::{Error, Request, Response, Result, StatusCode};
-use adieu::testing::{MemoryStream, Network, memory, settle};
+use adieu::testing::{MemoryStream, Network, memory};
 use adieu::{Admin, Server, Signal};
 use prometheus_parse::{Sample, Scrape, Value};
 
-use crate::rig::Rig;
+use crate::rig::{Rig, ask, text};
+use crate::web::get;
 
 async fn handler(request: Request) -> Result<Response> {
     match request.url().path() {
@@ -44,21 +45,15 @@ impl House {
     }
 
     fn connect(&self, target: &str) -> MemoryStream {
-        let client = self.network.connect().unwrap();
-        client.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes());
-        settle(&self.rig.executor);
-        client
+        ask(&self.rig, &self.network, get(target, "").as_bytes())
     }
 
     fn send(&self, request: &str) -> String {
-        let client = self.door.connect().unwrap();
-        client.send(request.as_bytes());
-        settle(&self.rig.executor);
-        String::from_utf8(client.received()).unwrap()
+        text(&ask(&self.rig, &self.door, request.as_bytes()))
     }
 
     fn look(&self, path: &str) -> String {
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
+        self.send(&get(path, ""))
     }
 
     fn metrics(&self) -> Metrics {

@@ -14,7 +14,7 @@ use futures_lite::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::answers::Pieces;
 use crate::reader::answers;
-use crate::rig::Rig;
+use crate::rig::{Rig, text};
 use crate::web::{get, post};
 
 struct Holding(MemoryListener);
@@ -146,7 +146,7 @@ fn each_piece_of_an_answer_is_sent_when_it_comes() {
         for piece in ["one", "two"] {
             sender.try_send(Ok(piece)).expect("it is read");
             settle(&rig.executor);
-            let received = String::from_utf8(client.received()).expect("text");
+            let received = text(&client);
             assert!(received.trim_end().ends_with(piece), "{received:?}");
         }
         sender.close();

@@ -11,9 +11,8 @@ use adieu::{Server, Signal, State, Straggler, Waiting};
 use futures_lite::{AsyncReadExt, io};
 
 use crate::lame_duck::looker;
-use crate::rig::Rig;
+use crate::rig::{self, GET, Rig, ask, text};
 
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 const SLOW: &[u8] = b"GET /slow HTTP/1.1\r\nHost: test\r\n\r\n";
 const STUCK: &[u8] = b"GET /stuck HTTP/1.1\r\nHost: test\r\n\r\n";
 const BIG: &[u8] = b"GET /big HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -34,23 +33,7 @@ async fn handler(mut request: Request, exchange: Exchange) -> Result<Response> {
 }
 
 fn serve() -> (Rig, Network) {
-    let (listener, network) = memory();
-    let server = Server::new(listener, Http::new(handler));
-    (Rig::start(|s| s.service("web", server)), network)
-}
-
-impl Rig {
-    fn connect(&self, network: &Network, bytes: &[u8]) -> MemoryStream {
-        let client = network.connect().unwrap();
-        settle(&self.executor);
-        client.send(bytes);
-        settle(&self.executor);
-        client
-    }
-}
-
-fn text(client: &MemoryStream) -> String {
-    String::from_utf8(client.received()).unwrap()
+    rig::serve("web", Http::new(handler))
 }
 
 /// What one connection sees, and when: seconds from the signal to its close, and how its answer begins.
@@ -81,7 +64,7 @@ fn each_stall_point_sees_what_the_rules_say() {
     ];
     for (name, sent, state, sees) in table {
         let (rig, network) = serve();
-        let client = rig.connect(&network, sent);
+        let client = ask(&rig, &network, sent);
         if *state == State::Idle {
             assert!(text(&client).starts_with("HTTP/1.1 200"), "{name}");
         }
@@ -133,7 +116,7 @@ fn each_straggler_is_named_with_what_it_waits_for() {
     });
     let last = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
     let sent = [&b"GET /"[..], HALF_BODY, STUCK, BIG, last];
-    let _clients = sent.map(|bytes| rig.connect(&network, bytes));
+    let _clients = sent.map(|bytes| ask(&rig, &network, bytes));
     rig.signal(Signal::Term);
     let waits = |stragglers: &[Straggler]| -> Vec<Waiting> {
         let connections = stragglers.iter().flat_map(|straggler| &straggler.connection);
@@ -150,7 +133,7 @@ fn each_straggler_is_named_with_what_it_waits_for() {
 #[test]
 fn an_idle_connection_whose_next_request_has_just_arrived_is_served() {
     let (rig, network) = serve();
-    let client = rig.connect(&network, GET);
+    let client = ask(&rig, &network, GET);
     client.received();
     // Sent, but the server has not run since: the signal is looked at first.
     rig.send(Signal::Term);
@@ -169,10 +152,10 @@ fn an_idle_connection_whose_next_request_has_just_arrived_is_served() {
 #[test]
 fn who_has_just_connected_gets_a_moment_to_send_its_first_byte() {
     let (rig, network) = serve();
-    let early = rig.connect(&network, b"");
+    let early = ask(&rig, &network, b"");
     rig.pass(Duration::from_millis(50));
-    let late = rig.connect(&network, b"");
-    let silent = rig.connect(&network, b"");
+    let late = ask(&rig, &network, b"");
+    let silent = ask(&rig, &network, b"");
     rig.signal(Signal::Term);
     assert!(early.is_closed() && !late.is_closed());
     rig.clock.advance_and_settle(Duration::from_millis(10), &rig.executor);
@@ -197,7 +180,7 @@ fn a_request_that_waits_in_the_accept_queue_is_served() {
 #[test]
 fn pipelined_requests_that_have_arrived_are_answered_and_only_the_last_says_close() {
     let (rig, network) = serve();
-    let client = rig.connect(&network, SLOW);
+    let client = ask(&rig, &network, SLOW);
     client.send(&[GET, SLOW, GET].concat());
     rig.signal(Signal::Term);
     rig.pass(Duration::from_secs(6));
@@ -211,7 +194,7 @@ fn pipelined_requests_that_have_arrived_are_answered_and_only_the_last_says_clos
 #[test]
 fn a_large_pipelined_request_that_has_arrived_is_answered_too() {
     let (rig, network) = serve();
-    let client = rig.connect(&network, SLOW);
+    let client = ask(&rig, &network, SLOW);
     // More than one read brings.
     let head = "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 50000\r\n\r\n";
     client.send(&[head.as_bytes(), &[b'x'; 50_000], GET].concat());
@@ -225,7 +208,7 @@ fn a_large_pipelined_request_that_has_arrived_is_answered_too() {
 #[test]
 fn an_answer_counts_once_it_is_written_whatever_becomes_of_the_one_behind_it() {
     let (rig, network) = serve();
-    let client = rig.connect(&network, &[GET, BIG].concat());
+    let client = ask(&rig, &network, &[GET, BIG].concat());
     rig.signal(Signal::Term);
     rig.pass(Duration::from_secs(10));
     assert!(text(&client).starts_with("HTTP/1.1 200"));
@@ -236,7 +219,6 @@ fn an_answer_counts_once_it_is_written_whatever_becomes_of_the_one_behind_it() {
 fn a_client_that_always_has_one_more_request_in_the_pipeline_is_let_go() {
     let client: Rc<RefCell<Option<MemoryStream>>> = Rc::default();
     let pipeline = client.clone();
-    let (listener, network) = memory();
     let http = Http::new(move |_: Request, exchange: Exchange| {
         let pipeline = pipeline.clone();
         async move {
@@ -245,8 +227,8 @@ fn a_client_that_always_has_one_more_request_in_the_pipeline_is_let_go() {
             Result::Ok(Response::from("hello"))
         }
     });
-    let rig = Rig::start(|s| s.service("web", Server::new(listener, http)));
-    *client.borrow_mut() = Some(rig.connect(&network, GET));
+    let (rig, network) = rig::serve("web", http);
+    *client.borrow_mut() = Some(ask(&rig, &network, GET));
     rig.signal(Signal::Term);
     let answers = text(client.borrow().as_ref().unwrap());
     assert_eq!(answers.matches("HTTP/1.1 200").count(), 65);
@@ -258,7 +240,7 @@ fn a_client_that_always_has_one_more_request_in_the_pipeline_is_let_go() {
 #[test]
 fn a_pipelined_request_that_has_arrived_in_part_is_not_waited_for() {
     let (rig, network) = serve();
-    let client = rig.connect(&network, SLOW);
+    let client = ask(&rig, &network, SLOW);
     client.send(b"GET / HTT");
     rig.signal(Signal::Term);
     rig.pass(Duration::from_secs(3));
@@ -271,7 +253,7 @@ fn a_pipelined_request_that_has_arrived_in_part_is_not_waited_for() {
 #[test]
 fn a_head_that_arrives_in_time_during_the_drain_is_answered() {
     let (rig, network) = serve();
-    let client = rig.connect(&network, b"GET / HT");
+    let client = ask(&rig, &network, b"GET / HT");
     rig.signal(Signal::Term);
     rig.pass(Duration::from_secs(1));
     client.send(b"TP/1.1\r\nHost: test\r\n\r\n");
@@ -284,7 +266,7 @@ fn a_head_that_arrives_in_time_during_the_drain_is_answered() {
 #[test]
 fn a_body_that_arrives_in_time_during_the_drain_is_answered() {
     let (rig, network) = serve();
-    let client = rig.connect(&network, HALF_BODY);
+    let client = ask(&rig, &network, HALF_BODY);
     rig.signal(Signal::Term);
     rig.pass(Duration::from_secs(8));
     client.send(b"world");
@@ -300,7 +282,7 @@ fn two_servers_close_their_listeners_in_the_same_turn() {
         s.service("one", Server::new(one, Http::new(handler)))
             .service("two", Server::new(two, Http::new(handler)))
     });
-    let _busy = rig.connect(&first, SLOW);
+    let _busy = ask(&rig, &first, SLOW);
     rig.signal(Signal::Term);
     assert!(!first.is_open() && !second.is_open());
 }
@@ -308,10 +290,10 @@ fn two_servers_close_their_listeners_in_the_same_turn() {
 #[test]
 fn a_client_that_vanishes_mid_answer_costs_nothing() {
     let (rig, network) = serve();
-    let client = rig.connect(&network, BIG);
+    let client = ask(&rig, &network, BIG);
     drop(client);
     settle(&rig.executor);
-    let other = rig.connect(&network, GET);
+    let other = ask(&rig, &network, GET);
     assert!(text(&other).starts_with("HTTP/1.1 200"));
     rig.signal(Signal::Term);
     assert!(rig.report().is_graceful());
@@ -320,7 +302,7 @@ fn a_client_that_vanishes_mid_answer_costs_nothing() {
 #[test]
 fn a_connection_that_lingers_is_not_waited_for_longer_than_a_tenth_of_a_second() {
     let (rig, network) = serve();
-    let _client = rig.connect(&network, SLOW);
+    let _client = ask(&rig, &network, SLOW);
     rig.signal(Signal::Term);
     rig.pass(Duration::from_secs(3));
     assert!(!rig.run.is_finished());
@@ -331,7 +313,7 @@ fn a_connection_that_lingers_is_not_waited_for_longer_than_a_tenth_of_a_second()
 #[test]
 fn after_the_run_no_timer_is_left() {
     let (rig, network) = serve();
-    let _client = rig.connect(&network, STUCK);
+    let _client = ask(&rig, &network, STUCK);
     let clock = rig.clock.clone();
     rig.signal(Signal::Term);
     rig.pass(Duration::from_secs(10));
@@ -357,7 +339,7 @@ fn with_no_time_at_all_what_needs_no_waiting_is_answered() {
             let rig = Rig::start(|s| {
                 s.grace(grace).service("web", server(first)).service("too", server(second))
             });
-            let idle = rig.connect(&network, b"");
+            let idle = ask(&rig, &network, b"");
             let mut clients = vec![idle];
             for network in [&network, &other_network] {
                 clients.extend((0..20).map(|_| network.connect_with_capacity(100_000).unwrap()));

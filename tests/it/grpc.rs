@@ -10,7 +10,7 @@ use adieu::{Grpc, Listener, Report, Server, Signal, Supervisor, Trigger};
 use crate::bound::Process;
 use crate::h2::{self, Client, content, head};
 use crate::rig::{Rig, run_with};
-use crate::tools;
+use crate::{clients, tools};
 
 #[path = "../../examples/proto/mod.rs"]
 mod proto;
@@ -32,7 +32,7 @@ fn play_with(grpc: Grpc, scenario: &str, grace: Duration) -> Option<(Vec<String>
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/clients/grpc_client.py");
     let mut command = Command::new(python);
     command.args([script, &address, scenario]).stdout(Stdio::piped());
-    let client = smol::unblock(move || converse(command, trigger));
+    let client = clients::on_a_thread(move || converse(command, trigger));
     Some(run_with(supervisor, client))
 }
 

@@ -12,13 +12,13 @@ use adieu::hyper::hyper::body::{Body, Frame};
 use adieu::hyper::hyper::service::service_fn;
 use adieu::hyper::hyper::{Request, Response};
 use adieu::hyper::{Exchange, Hyper, RequestBody};
-use adieu::testing::{MemoryStream, Network, memory, settle};
+use adieu::testing::{Network, memory, settle};
 use adieu::{Listener, Report, Server, Signal, State, Supervisor, Trigger};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future, stream};
 use smol::Timer;
 
 use crate::h2::{self, Client};
-use crate::rig::{Rig, run_with};
+use crate::rig::{self, Rig, connect, run_with, text};
 use crate::{bound, clients};
 
 const GET: &[u8] = b"GET /it HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -43,19 +43,7 @@ where
     F: Fn(Request<RequestBody>) -> Fut + 'static,
     Fut: Future<Output = Answer> + 'static,
 {
-    let (listener, network) = memory();
-    let server = Server::new(listener, Hyper::new(service_fn(answer)));
-    (Rig::start(|supervisor| supervisor.service("api", server)), network)
-}
-
-fn connect(rig: &Rig, network: &Network) -> MemoryStream {
-    let client = network.connect().expect("it listens");
-    settle(&rig.executor);
-    client
-}
-
-fn received(client: &MemoryStream) -> String {
-    String::from_utf8(client.received()).expect("it is text")
+    rig::serve("api", Hyper::new(service_fn(answer)))
 }
 
 #[test]
@@ -65,7 +53,7 @@ fn a_request_is_answered_and_the_connection_kept() {
     for _ in 0..3 {
         client.send(GET);
         settle(&rig.executor);
-        let answer = received(&client);
+        let answer = text(&client);
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         assert!(answer.ends_with("\r\n\r\nHTTP/1.1 for client 1"), "{answer}");
     }
@@ -89,7 +77,7 @@ fn a_lame_duck_answers_with_connection_close() {
     assert!(!client.is_closed());
     client.send(GET);
     settle(&rig.executor);
-    let answer = received(&client);
+    let answer = text(&client);
     assert!(answer.contains("connection: close\r\n"), "{answer}");
     assert!(client.is_closed());
 }
@@ -100,12 +88,12 @@ fn new_and_idle_connections_are_closed_by_the_drain() {
     let (new, idle) = (connect(&rig, &network), connect(&rig, &network));
     idle.send(GET);
     settle(&rig.executor);
-    assert!(!received(&idle).is_empty());
+    assert!(!text(&idle).is_empty());
     rig.pass(Duration::from_millis(50));
     rig.signal(Signal::Term);
     assert!(new.is_gone());
     assert!(idle.is_closed());
-    assert_eq!(received(&idle), "");
+    assert_eq!(text(&idle), "");
     drop(idle);
     let report = rig.report();
     assert_eq!(report.services[0].counts.closed_idle, 2);
@@ -117,7 +105,7 @@ fn a_request_that_is_there_when_shutdown_begins_is_answered() {
     let (new, idle) = (connect(&rig, &network), connect(&rig, &network));
     idle.send(GET);
     settle(&rig.executor);
-    received(&idle);
+    text(&idle);
     // None of these has been read when the drain begins.
     let queued = network.connect().expect("it listens");
     rig.send(Signal::Term);
@@ -126,7 +114,7 @@ fn a_request_that_is_there_when_shutdown_begins_is_answered() {
     }
     settle(&rig.executor);
     for client in [&new, &idle, &queued] {
-        let answer = received(client);
+        let answer = text(client);
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
         assert!(client.is_closed());
@@ -160,9 +148,9 @@ fn a_request_in_flight_is_finished_and_says_close() {
     let client = connect(&rig, &network);
     client.send(GET);
     settle(&rig.executor);
-    assert_eq!(received(&client), "");
+    assert_eq!(text(&client), "");
     rig.signal(Signal::Term);
-    let answer = received(&client);
+    let answer = text(&client);
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     assert!(answer.ends_with("at last"), "{answer}");
     drop(client);
@@ -185,11 +173,11 @@ fn half_a_head_gets_two_seconds_more_and_then_408() {
     rig.pass(Duration::from_millis(1500));
     in_time.send(b"t: test\r\n\r\n");
     settle(&rig.executor);
-    assert!(received(&in_time).ends_with("for client 2"));
-    assert_eq!(received(&late), "");
+    assert!(text(&in_time).ends_with("for client 2"));
+    assert_eq!(text(&late), "");
     rig.pass(Duration::from_millis(700));
     for client in [&late, &undecided] {
-        assert!(received(client).starts_with("HTTP/1.1 408 "));
+        assert!(text(client).starts_with("HTTP/1.1 408 "));
     }
     drop((late, in_time, undecided));
     assert!(rig.report().is_graceful());
@@ -203,11 +191,11 @@ fn a_head_may_take_ten_seconds_and_an_idle_connection_a_minute() {
     slow.send(b"G");
     idle.send(GET);
     settle(&rig.executor);
-    received(&idle);
+    text(&idle);
     rig.pass(Duration::from_millis(9_900));
-    assert_eq!(received(&slow), "");
+    assert_eq!(text(&slow), "");
     rig.pass(Duration::from_millis(300));
-    assert!(received(&slow).starts_with("HTTP/1.1 408 "));
+    assert!(text(&slow).starts_with("HTTP/1.1 408 "));
     rig.pass(Duration::from_millis(49_600));
     assert!(!new.is_closed() && !idle.is_closed());
     rig.pass(Duration::from_millis(500));
@@ -255,7 +243,7 @@ fn a_panic_is_answered_with_500() {
     let client = connect(&rig, &network);
     client.send(GET);
     settle(&rig.executor);
-    assert!(received(&client).starts_with("HTTP/1.1 500 "));
+    assert!(text(&client).starts_with("HTTP/1.1 500 "));
     drop(client);
     rig.signal(Signal::Term);
     let report = rig.report();
@@ -361,7 +349,7 @@ fn an_upgraded_stream_is_the_handlers_and_is_waited_for() {
     let client = connect(&rig, &network);
     client.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\n");
     settle(&rig.executor);
-    assert!(received(&client).starts_with("HTTP/1.1 101 "));
+    assert!(text(&client).starts_with("HTTP/1.1 101 "));
     assert!(!client.is_closed());
     rig.signal(Signal::Term);
     let Rig { executor, run, .. } = rig;
@@ -376,14 +364,12 @@ fn a_router_of_axum_is_served() {
         "/{name}",
         axum::routing::get(async |axum::extract::Path(name): axum::extract::Path<String>| name),
     );
-    let (listener, network) = memory();
-    let server = Server::new(listener, Hyper::new(adieu::hyper::tower(router)));
-    let rig = Rig::start(|supervisor| supervisor.service("api", server));
+    let (rig, network) = rig::serve("api", Hyper::new(adieu::hyper::tower(router)));
     let client = connect(&rig, &network);
     for (path, status, body) in [("/it", 200, "it"), ("/you", 200, "you"), ("/a/b", 404, "")] {
         client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes());
         settle(&rig.executor);
-        let answer = received(&client);
+        let answer = text(&client);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
     }

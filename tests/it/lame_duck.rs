@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use adieu::http::Http;
 use adieu::http::http_types::{Request, Response, Result};
-use adieu::testing::{MemoryStream, Network, memory, settle};
+use adieu::testing::{Network, memory, settle};
 use adieu::{
     Cause, Context, Outcome, Phase, Server, Service, Signal, State, Status, Supervisor, Waiting,
 };
 
-use crate::rig::Rig;
+use crate::rig::{GET, Rig, ask, text};
 
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 const STUCK: &[u8] = b"GET /stuck HTTP/1.1\r\nHost: test\r\n\r\n";
 
 async fn handler(request: Request) -> Result<Response> {
@@ -43,17 +42,6 @@ fn serve(set_up: impl FnOnce(Supervisor) -> Supervisor) -> (Rig, Network, Status
     });
     let status = status.borrow_mut().take().expect("the looker has run");
     (rig, network, status)
-}
-
-fn ask(rig: &Rig, network: &Network, request: &[u8]) -> MemoryStream {
-    let client = network.connect().unwrap();
-    client.send(request);
-    settle(&rig.executor);
-    client
-}
-
-fn text(client: &MemoryStream) -> String {
-    String::from_utf8(client.received()).unwrap()
 }
 
 const TWO: Duration = Duration::from_secs(2);

@@ -57,6 +57,7 @@ mod promises;
 #[cfg(feature = "http")]
 mod properties;
 #[cfg(feature = "http")]
+#[path = "../common/reader.rs"]
 mod reader;
 mod readiness;
 mod readme;
@@ -65,6 +66,8 @@ mod rig;
 #[cfg(all(feature = "http", feature = "hyper"))]
 mod slow_clients;
 mod stages;
+#[cfg(feature = "http")]
+mod strictness;
 mod supervisor;
 mod tcp;
 #[cfg(feature = "http")]

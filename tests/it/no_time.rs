@@ -10,7 +10,8 @@ use std::time::Duration;
 use adieu::{Connection, Protocol, Server, Signal, SocketListener, SocketStream, Supervisor, Tcp};
 use futures_lite::{AsyncWriteExt, future};
 
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+use crate::clients;
+use crate::rig::GET;
 
 /// How often each case is tried: what is lost in a race is not lost each time.
 const ROUNDS: usize = 5;
@@ -167,7 +168,7 @@ impl Place {
 
 /// Waits for something to be said, in a thread of its own so that the server can say it.
 async fn hears(mut client: Box<dyn Client>) -> Box<dyn Client> {
-    smol::unblock(move || {
+    clients::on_a_thread(move || {
         client.read_exact(&mut [0]).expect("the server says something");
         client
     })

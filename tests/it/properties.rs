@@ -12,7 +12,7 @@ use adieu::http::{Exchange, Http, Limits};
 use adieu::testing::{MemoryStream, memory, settle};
 
 use crate::reader::{Answer, answers};
-use crate::rig::Rig;
+use crate::rig::{self, Rig};
 
 /// Heads: what is let in is let in however it is cut, is not longer than its bytes, and is one head.
 pub fn head(data: &[u8]) {
@@ -41,12 +41,9 @@ pub fn destination(data: &[u8]) {
     if !is_line(target) || !is_line(host) {
         return; // another request altogether
     }
-    let (listener, network) = memory();
-    let server = Server::new(listener, Http::new(tell_destination));
-    let rig = Rig::start(|supervisor| supervisor.service("web", server));
-    let client = network.connect().expect("the server listens");
-    client.send(&[b"GET ", target, b" HTTP/1.1\r\nHost: ", host, b"\r\n\r\n"].concat());
-    settle(&rig.executor);
+    let (rig, network) = rig::serve("web", Http::new(tell_destination));
+    let request = [b"GET ", target, b" HTTP/1.1\r\nHost: ", host, b"\r\n\r\n"].concat();
+    let client = rig::ask(&rig, &network, &request);
     let seen = answers(&client.received(), |_| false).expect("well-formed answers");
     let [answer] = &seen[..] else { panic!("not one answer: {seen:?}") };
     if answer.status == 200 {

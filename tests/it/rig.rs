@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use adieu::testing::{ManualClock, settle};
-use adieu::{Error, Listener, Report, Signal, Supervisor};
+use adieu::testing::{ManualClock, MemoryStream, Network, memory, settle};
+use adieu::{Error, Listener, Protocol, Report, Server, Signal, Supervisor};
 use async_channel::{Sender, unbounded};
 use futures_lite::{future, stream};
 use smol::{LocalExecutor, Task};
@@ -49,6 +49,35 @@ impl Rig {
         assert!(self.run.is_finished(), "the run is not over");
         future::block_on(self.run).expect("a run that could begin")
     }
+}
+
+/// Every client's first request.
+pub const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+
+/// A supervisor of one service, which speaks `protocol`, and the network in which its clients find it.
+pub fn serve(name: &str, protocol: impl Protocol<MemoryStream>) -> (Rig, Network) {
+    let (listener, network) = memory();
+    (Rig::start(|s| s.service(name, Server::new(listener, protocol))), network)
+}
+
+/// A client that is accepted.
+pub fn connect(rig: &Rig, network: &Network) -> MemoryStream {
+    let client = network.connect().expect("it listens");
+    settle(&rig.executor);
+    client
+}
+
+/// A client that is accepted, and then sends this.
+pub fn ask(rig: &Rig, network: &Network, request: &[u8]) -> MemoryStream {
+    let client = connect(rig, network);
+    client.send(request);
+    settle(&rig.executor);
+    client
+}
+
+/// What a client has received since the last look.
+pub fn text(client: &MemoryStream) -> String {
+    String::from_utf8(client.received()).expect("it is text")
 }
 
 /// Runs a supervisor on real sockets while `client` does its part.

@@ -9,13 +9,11 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
-use adieu::testing::{MemoryStream, Network, memory, settle};
-use adieu::{
-    Connection, Listener, Outcome, Server, Signal, State, Stream, Supervisor, Tcp, TcpListener,
-};
+use adieu::testing::{MemoryStream, Network, settle};
+use adieu::{Connection, Listener, Outcome, Signal, State, Stream, Supervisor, Tcp, TcpListener};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
-use crate::rig::{self, Rig};
+use crate::rig::{self, Rig, ask, connect, text};
 use crate::{bound, clients, tools};
 
 async fn echo<S: Stream>(stream: &mut S, connection: &Connection) -> io::Result<()> {
@@ -31,27 +29,17 @@ fn serve<F>(handler: F) -> (Rig, Network)
 where
     F: AsyncFn(&mut MemoryStream, &Connection) -> io::Result<()> + 'static,
 {
-    let (listener, network) = memory();
-    let server = Server::new(listener, Tcp::new(handler));
-    (Rig::start(|supervisor| supervisor.service("tcp", server)), network)
-}
-
-fn connect(rig: &Rig, network: &Network) -> MemoryStream {
-    let client = network.connect().expect("it listens");
-    settle(&rig.executor);
-    client
+    rig::serve("tcp", Tcp::new(handler))
 }
 
 #[test]
 fn what_is_sent_comes_back() {
     let (rig, network) = serve(echo);
-    let client = connect(&rig, &network);
-    client.send(b"one");
-    settle(&rig.executor);
-    assert_eq!(client.received(), b"one");
+    let client = ask(&rig, &network, b"one");
+    assert_eq!(text(&client), "one");
     client.send(b"two");
     settle(&rig.executor);
-    assert_eq!(client.received(), b"two");
+    assert_eq!(text(&client), "two");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use adieu::testing::{MemoryStream, Network, memory, settle};
 use adieu::{Connection, Report, Server, Signal, Tcp};
 
 use crate::directory::Directory;
-use crate::rig::Rig;
+use crate::rig::{self, Rig};
 use crate::{bound, tools};
 
 /// Takes as many milliseconds as the path says.
@@ -98,15 +98,13 @@ fn a_drain_with_nothing_to_do_is_drawn_too() {
 
 /// The picture of a drain in which the service and the request that was cut off have this name.
 fn named(name: &str) -> String {
-    let (listener, network) = memory();
     let request = Arc::new(name.to_owned());
     let handler = async move |_: &mut MemoryStream, connection: &Connection| {
         connection.set_request(request.clone());
         pending().await
     };
-    let rig = Rig::start(|s| s.service(name, Server::new(listener, Tcp::new(handler))));
-    let _client = network.connect().expect("it listens");
-    settle(&rig.executor);
+    let (rig, network) = rig::serve(name, Tcp::new(handler));
+    let _client = rig::connect(&rig, &network);
     rig.signal(Signal::Term);
     rig.pass(Duration::from_secs(10));
     rig.report().timeline()

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use adieu::Server;
 use adieu::http::{Handler, Http, Limits};
-use adieu::testing::{MemoryStream, Network, memory, settle};
+use adieu::testing::{MemoryStream, Network, settle};
 
 use crate::reader::{Answer, answers};
-use crate::rig::Rig;
+use crate::rig::{self, Rig};
 
 /// A server under test.
 pub struct Web {
@@ -25,8 +24,7 @@ impl Web {
     }
 
     fn with(http: Http) -> Web {
-        let (listener, network) = memory();
-        let rig = Rig::start(|s| s.service("web", Server::new(listener, http)));
+        let (rig, network) = rig::serve("web", http);
         Web { rig, network }
     }
 

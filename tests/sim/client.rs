@@ -11,8 +11,9 @@ use adieu::testing::MemoryStream;
 use async_channel::{Receiver, Sender};
 use futures_lite::{AsyncRead, future};
 
-use crate::answers::{self, content};
+use crate::content::content;
 use crate::plan::{BodyPlan, ClientPlan, RequestPlan, ServicePlan, Then};
+use crate::reader::{self, Answer};
 use crate::world::{Asked, World};
 
 /// How long a client waits to be told to send the body.
@@ -59,6 +60,15 @@ fn encode(client: usize, number: usize, request: &RequestPlan) -> (usize, Vec<u8
         }
     }
     (head, bytes)
+}
+
+/// Takes one whole answer from the front of `bytes`; `None` if it has not all arrived yet.
+fn take(bytes: &mut Vec<u8>, ended: bool) -> Result<Option<Answer>, String> {
+    let (answer, taken) = reader::one(bytes, false, ended)?;
+    Ok(answer.complete.then(|| {
+        bytes.drain(..taken);
+        answer
+    }))
 }
 
 struct Client {
@@ -237,7 +247,7 @@ impl Client {
         inbox.extend(bytes);
         let mut seen = self.world.seen[self.number].borrow_mut();
         while !self.upgraded.get() {
-            match answers::take(&mut inbox, ended) {
+            match take(&mut inbox, ended) {
                 Ok(Some(answer)) if answer.status == 100 => {
                     seen.continues += 1;
                     let plans = &self.world.plan.clients[self.number].requests;
@@ -250,7 +260,7 @@ impl Client {
                     }
                 }
                 Ok(Some(answer)) => {
-                    let close = if answer.close { ", close" } else { "" };
+                    let close = if answer.says_close() { ", close" } else { "" };
                     let (number, status) = (self.number, answer.status);
                     let line = format_args!("client {number}: is answered {status}{close}");
                     let stamp = self.world.tell(line);
@@ -279,7 +289,7 @@ impl Client {
         let mut seen = self.world.seen[self.number].borrow_mut();
         let inbox = self.inbox.borrow();
         seen.partial = !inbox.is_empty();
-        seen.perhaps_whole = answers::take(&mut inbox.clone(), true).is_ok_and(|one| one.is_some());
+        seen.perhaps_whole = reader::one(&inbox, false, true).is_ok_and(|(one, _)| one.complete);
         if seen.ended.is_none() {
             seen.vanished = true;
             self.world.tell(format_args!("client {}: vanishes", self.number));

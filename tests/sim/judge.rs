@@ -6,10 +6,11 @@ use std::time::Duration;
 use adieu::{Cause, Peer, Report, Signal, Straggler};
 
 use crate::accounts;
-use crate::answers::{Answer, content};
 use crate::client::{id, is_raw};
+use crate::content::content;
 use crate::net::{End, look};
 use crate::plan::{BodyPlan, ClientPlan, Event, RequestPlan, ServicePlan, Talk, Then};
+use crate::reader::Answer;
 use crate::talk;
 use crate::watch::{Watch, all_have_finished, has_trouble, until};
 use crate::world::{Asked, Seen, Stamp, World};
@@ -202,7 +203,7 @@ impl Case<'_> {
         let Some(first) = asked.first else {
             return Err("before it was asked".to_owned());
         };
-        if answer.close && number + 1 < self.seen.answers.len() {
+        if answer.says_close() && number + 1 < self.seen.answers.len() {
             return Err("another answer behind a close".to_owned());
         }
         let expected = plan.handling.then.status();
@@ -213,7 +214,7 @@ impl Case<'_> {
                 Then::Stream(parts) => parts.iter().map(|(_, len)| len).sum(),
                 _ => return Ok(()),
             };
-            return match answer.id.as_ref() == Some(&id) && answer.body == content(&id, len) {
+            return match answer.header("x-id") == Some(&id) && answer.body == content(&id, len) {
                 true => Ok(()),
                 false => Err("it belongs to another request, or its body is wrong".to_owned()),
             };
@@ -248,7 +249,7 @@ impl Case<'_> {
             return self.judge_upgrade();
         }
         let leaving = asked.handled.is_some_and(|handled| handled.leaving);
-        if !last.close {
+        if !last.says_close() {
             return match leaving {
                 true => Err("the last answer does not say close".to_owned()),
                 // Its body turned out to be too long to be skipped.

@@ -16,8 +16,8 @@ use async_channel::Receiver;
 use fastrand::Rng;
 use futures_lite::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWriteExt, Stream};
 
-use crate::answers::content;
 use crate::client::id;
+use crate::content::content;
 use crate::net::{UnkindListener, UnkindStream};
 use crate::plan::{BodyPlan, ServicePlan, Then};
 use crate::talk::talk;
@@ -35,7 +35,7 @@ impl Service for Simulated {
     async fn serve(self, cx: Context) -> std::result::Result<(), BoxError> {
         let Simulated { world, number, listener } = self;
         let shutdown = cx.shutdown().clone();
-        world.leave.borrow_mut().get_or_insert(cx.status().leaving().clone());
+        world.status.borrow_mut().get_or_insert(cx.status().clone());
         let plan = &world.plan.services[number];
         let stage = world.plan.stages[number];
         world.stops[stage].borrow_mut().get_or_insert(shutdown.clone());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use adieu::Signal;
 
 use crate::net::look;
+use crate::phases::Phases;
 use crate::plan::{ClientPlan, Event, ServicePlan, Talk};
 use crate::world::{Seen, World};
 
@@ -24,6 +25,7 @@ pub struct Watch {
     pub cause: Option<Duration>,
     told: Vec<Option<Duration>>,
     pub finished: Option<Duration>,
+    phases: Phases,
 }
 
 impl Watch {
@@ -32,6 +34,7 @@ impl Watch {
         self.told.resize(world.plan.reserves.len(), None);
         world.served.iter().for_each(|served| served.failed_accepts.set(0));
         self.connections(world);
+        self.phases.look(world, finished);
         if !world.leaving() {
             if has_cause(world) {
                 world.violation(format_args!("there is a cause, and shutdown has not begun"));

@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use adieu::testing::{ManualClock, Network};
-use adieu::{Clock, Shutdown};
+use adieu::{Clock, Shutdown, Status};
 
-use crate::answers::Answer;
 use crate::net::SharedEnd;
 use crate::plan::Plan;
+use crate::reader::Answer;
 
 /// When something was seen: the time since the start, and the order within the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,8 +88,8 @@ pub struct World {
     pub clock: ManualClock,
     pub seen: Vec<RefCell<Seen>>,
     pub served: Vec<Served>,
-    /// When shutdown begins, and when each stage is told.
-    pub leave: RefCell<Option<Shutdown>>,
+    /// The run as its services see it, and when each stage is told.
+    pub status: RefCell<Option<Status>>,
     pub stops: Vec<RefCell<Option<Shutdown>>>,
     /// When shutdown began, as `watch.rs` saw it.
     pub cause: Cell<Option<Duration>>,
@@ -125,7 +125,7 @@ impl World {
         World {
             seen: plan.clients.iter().map(|_| RefCell::default()).collect(),
             served: networks.into_iter().map(served).collect(),
-            leave: RefCell::default(),
+            status: RefCell::default(),
             stops: plan.reserves.iter().map(|_| RefCell::default()).collect(),
             cause: Cell::default(),
             signalled: Cell::default(),
@@ -162,7 +162,7 @@ impl World {
     }
 
     pub fn leaving(&self) -> bool {
-        self.leave.borrow().as_ref().is_some_and(Shutdown::has_begun)
+        self.status.borrow().as_ref().is_some_and(|status| !status.is_ready())
     }
 
     /// Whether a stage was told to stop.

@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes};
 use hyper::{Request, Response};
 
-#[path = "../../../examples/proto/mod.rs"]
+#[path = "../../../../examples/proto/mod.rs"]
 pub mod proto;
 
 /// How long the answer to `/big` is, in bytes.

@@ -4,9 +4,9 @@ use adieu::{Hyper, Supervisor};
 use hyper::service::service_fn;
 
 fn main() -> ExitCode {
-    rivals::log();
+    engines::log();
     adieu::exit(async {
-        let server = Hyper::bind(&rivals::address(), service_fn(rivals::hello))?;
+        let server = Hyper::bind(&engines::address(), service_fn(engines::hello))?;
         Ok(Supervisor::new().service("server1", server).run(adieu::signals()?).await?)
     })
 }

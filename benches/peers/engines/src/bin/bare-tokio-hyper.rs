@@ -7,12 +7,12 @@ use tokio::task::{LocalSet, spawn_local};
 fn main() {
     let runtime = Builder::new_current_thread().enable_io().build().expect("a runtime");
     LocalSet::new().block_on(&runtime, async {
-        let listener = tokio::net::TcpListener::bind(rivals::address()).await.expect("the port is free");
+        let listener = tokio::net::TcpListener::bind(engines::address()).await.expect("the port is free");
         loop {
             let (stream, _) = listener.accept().await.expect("there are descriptors");
             stream.set_nodelay(true).expect("it is TCP");
             let serving = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service_fn(rivals::hello));
+                .serve_connection(TokioIo::new(stream), service_fn(engines::hello));
             spawn_local(async { drop(serving.await) });
         }
     })

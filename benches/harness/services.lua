@@ -1,7 +1,7 @@
 -- For wrk: spreads its threads over servers (wrk ... -s services.lua URL -- PORT...): thread i goes to the
 -- i-th port. What it prints is that of pipeline.lua.
 
-dofile(debug.getinfo(1, "S").source:match("@(.*/)") .. "../pipeline.lua")
+dofile(debug.getinfo(1, "S").source:match("@(.*/)") .. "pipeline.lua")
 local one_by_one, threads = init, 0
 
 function setup(thread)

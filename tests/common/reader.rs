@@ -1,4 +1,5 @@
-//! A strict reader of answers: what a client would make of the server's bytes, or why it could not.
+//! A strict reader of answers: what a client would make of the server's bytes, or why it could not. The
+//! integration tests, the simulation and the fuzzers read with it.
 
 /// One answer as it came.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -38,21 +39,23 @@ pub fn answers(mut bytes: &[u8], head: impl Fn(usize) -> bool) -> Result<Vec<Ans
     let mut answers: Vec<Answer> = Vec::new();
     while !bytes.is_empty() {
         let number = answers.iter().filter(|answer| answer.is_final()).count();
-        let (answer, rest) = one(bytes, head(number))?;
+        let (answer, taken) = one(bytes, head(number), false)?;
         let last = !answer.complete || answer.status == 101;
         answers.push(answer);
         if last {
             break;
         }
-        bytes = rest;
+        bytes = &bytes[taken..];
     }
     Ok(answers)
 }
 
-fn one(bytes: &[u8], to_head: bool) -> Result<(Answer, &[u8]), String> {
+/// Reads the first answer in `bytes`, and tells how many of them it has taken. `ended`: nothing comes after
+/// them, and the connection was not reset.
+pub fn one(bytes: &[u8], to_head: bool, ended: bool) -> Result<(Answer, usize), String> {
     let mut answer = Answer::default();
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
-        return Ok((answer, b""));
+        return Ok((answer, bytes.len()));
     };
     let head = std::str::from_utf8(&bytes[..end]).map_err(|error| error.to_string())?;
     let mut rest = &bytes[end + 4..];
@@ -61,7 +64,7 @@ fn one(bytes: &[u8], to_head: bool) -> Result<(Answer, &[u8]), String> {
     let code = status.strip_prefix("HTTP/1.1 ").and_then(|status| status.get(..4));
     let code = code.and_then(|code| code.strip_suffix(' '));
     let malformed = || format!("malformed status line {status:?}");
-    answer.status = code.and_then(|code| code.parse().ok()).ok_or_else(malformed)?;
+    answer.status = code.and_then(|code| number(code, 10)).ok_or_else(malformed)? as u16;
     for line in lines {
         let (name, value) = line.split_once(": ").ok_or(format!("malformed line {line:?}"))?;
         let token = name.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase());
@@ -70,7 +73,7 @@ fn one(bytes: &[u8], to_head: bool) -> Result<(Answer, &[u8]), String> {
         }
         answer.headers.push((name.to_owned(), value.to_owned()));
     }
-    let length = answer.header("content-length").map(|length| length.parse::<usize>());
+    let length = answer.header("content-length").map(|length| number(length, 10));
     let chunked = answer.header("transfer-encoding").map(|coding| coding == "chunked");
     let no_content = answer.status < 200 || answer.status == 204 || answer.status == 304;
     match (length, chunked) {
@@ -79,20 +82,27 @@ fn one(bytes: &[u8], to_head: bool) -> Result<(Answer, &[u8]), String> {
         (Some(_), None) if answer.status == 304 => answer.complete = true,
         (Some(_), _) | (_, Some(_)) if no_content => return Err("a length of no body".to_owned()),
         _ if to_head => answer.complete = true,
-        (Some(Ok(length)), None) => {
+        (Some(Some(length)), None) => {
             let here = length.min(rest.len());
             answer.body = rest[..here].to_vec();
             answer.complete = here == length;
             rest = &rest[here..];
         }
         (None, Some(true)) => rest = chunks(rest, &mut answer)?,
-        (None, None) => {
+        (None, None) if answer.says_close() => {
             answer.body = rest.to_vec();
+            answer.complete = ended;
             rest = b"";
         }
-        _ => return Err("contradictory framing".to_owned()),
+        _ => return Err(format!("framed twice or not at all: {head}")),
     }
-    Ok((answer, rest))
+    Ok((answer, bytes.len() - rest.len()))
+}
+
+/// Digits and nothing else: `+5` is no length.
+fn number(digits: &str, radix: u32) -> Option<usize> {
+    let is_plain = digits.chars().all(|digit| digit.is_digit(radix));
+    usize::from_str_radix(digits, radix).ok().filter(|_| is_plain)
 }
 
 fn chunks<'a>(mut rest: &'a [u8], answer: &mut Answer) -> Result<&'a [u8], String> {
@@ -101,7 +111,7 @@ fn chunks<'a>(mut rest: &'a [u8], answer: &mut Answer) -> Result<&'a [u8], Strin
             return Ok(b"");
         };
         let size = std::str::from_utf8(&rest[..end]).map_err(|error| error.to_string())?;
-        let size = usize::from_str_radix(size, 16).map_err(|_| format!("chunk size {size:?}"))?;
+        let size = number(size, 16).ok_or_else(|| format!("chunk size {size:?}"))?;
         rest = &rest[end + 2..];
         let here = size.min(rest.len());
         answer.body.extend_from_slice(&rest[..here]);

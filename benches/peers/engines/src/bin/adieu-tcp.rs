@@ -13,7 +13,7 @@ async fn echo(stream: &mut SocketStream, connection: &Connection) -> std::io::Re
 
 fn main() -> ExitCode {
     adieu::exit(async {
-        let server = Tcp::bind(&rivals::address(), echo)?;
+        let server = Tcp::bind(&engines::address(), echo)?;
         Ok(Supervisor::new().service("echo", server).run(adieu::signals()?).await?)
     })
 }
