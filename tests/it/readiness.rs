@@ -18,7 +18,11 @@ pub enum Ask {
 }
 
 /// Holds readiness back from its first turn on if it has a reason, and then does what it is asked to.
-async fn moody(cx: Context, reason: Option<&'static str>, asked: Receiver<Ask>) -> io::Result<()> {
+pub async fn moody(
+    cx: Context,
+    reason: Option<&'static str>,
+    asked: Receiver<Ask>,
+) -> io::Result<()> {
     let mut held: Vec<NotReady> = reason.map(|reason| cx.not_ready(reason)).into_iter().collect();
     while let Some(Ok(ask)) = cx.shutdown().race(asked.recv()).await {
         match ask {
