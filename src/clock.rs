@@ -2,8 +2,10 @@
 //!
 //! [`SystemClock`] is the real one; `testing::ManualClock` stands still until a test moves it.
 
-use std::future::Future;
+use std::cell::Cell;
+use std::future::{Future, pending};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Instant;
 
 use smol::Timer;
@@ -33,5 +35,35 @@ impl Clock for SystemClock {
         Box::pin(async move {
             Timer::at(at).await;
         })
+    }
+}
+
+/// Sleeps; for ever if there is no such instant.
+pub(crate) async fn sleep_until(clock: &dyn Clock, at: Option<Instant>) {
+    match at {
+        Some(at) => clock.sleep_until(at).await,
+        None => pending().await,
+    }
+}
+
+/// When something last happened; at first, when this was made.
+pub(crate) struct Stamp {
+    clock: Rc<dyn Clock>,
+    at: Cell<Instant>,
+}
+
+impl Stamp {
+    pub(crate) fn new(clock: Rc<dyn Clock>) -> Rc<Stamp> {
+        let at = Cell::new(clock.now());
+        Rc::new(Stamp { clock, at })
+    }
+
+    /// It happens now.
+    pub(crate) fn renew(&self) {
+        self.at.set(self.clock.now());
+    }
+
+    pub(crate) fn get(&self) -> Instant {
+        self.at.get()
     }
 }

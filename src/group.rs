@@ -4,6 +4,9 @@
 //! of the same [`Tasks`], which hold a channel's only sender. When the last owner is gone the channel
 //! closes, and [`Group::ended`] returns. To end a group before its time, [`Group::cut_off`] drops the
 //! tasks that are left.
+//!
+//! So that it is known how long nobody has been there, a group stamps when it becomes quiet: when all that is
+//! left is the service itself, or nothing.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -17,13 +20,16 @@ use pin_project_lite::pin_project;
 use slab::Slab;
 use smol::{LocalExecutor, Task};
 
+use crate::clock::Stamp;
+
 /// Makes an empty group on `executor`, and its first member.
-pub(crate) fn group(executor: &Rc<LocalExecutor<'static>>) -> (Group, Member) {
+pub(crate) fn group(executor: &Rc<LocalExecutor<'static>>, quiet: Rc<Stamp>) -> (Group, Member) {
     let (alive, ended) = async_channel::bounded(1);
     let tasks = Rc::new(Tasks {
         executor: Rc::downgrade(executor),
         running: RefCell::default(),
         cut_off: Cell::new(false),
+        quiet,
         _alive: alive,
     });
     (Group { tasks: Rc::downgrade(&tasks), ended }, Member(tasks))
@@ -36,6 +42,7 @@ struct Tasks {
     /// A handle of each task that is not done. Dropping a handle drops its task.
     running: RefCell<Slab<Task<()>>>,
     cut_off: Cell<bool>,
+    quiet: Rc<Stamp>,
     _alive: Sender<Infallible>,
 }
 
@@ -56,6 +63,11 @@ impl Group {
     /// Whether the group has no members left.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.is_closed()
+    }
+
+    /// How many tasks there are, that of the service included.
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.upgrade().map_or(0, |tasks| tasks.running.borrow().len())
     }
 
     /// Drops every task of the group, and those that are still to be spawned. The executor does so
@@ -96,9 +108,13 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        let mut running = self.tasks.running.borrow_mut();
         // Not there any more if the group was cut off.
-        if let Some(task) = self.tasks.running.borrow_mut().try_remove(self.key) {
+        if let Some(task) = running.try_remove(self.key) {
             task.detach();
+        }
+        if running.len() <= 1 {
+            self.tasks.quiet.renew();
         }
     }
 }
@@ -123,6 +139,7 @@ impl<F: Future<Output = ()>> Future for Counted<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SystemClock;
 
     fn settle(executor: &LocalExecutor<'_>) {
         while executor.try_tick() {}
@@ -131,7 +148,7 @@ mod tests {
     #[test]
     fn a_group_ends_when_its_last_task_does_and_cutting_it_off_drops_the_others() {
         let executor = Rc::new(LocalExecutor::new());
-        let (group, member) = group(&executor);
+        let (group, member) = group(&executor, Stamp::new(Rc::new(SystemClock)));
         let (dropped, inner) = (Rc::new(()), member.clone());
         let held = dropped.clone();
         member.spawn(async move {
@@ -151,7 +168,7 @@ mod tests {
     #[test]
     fn a_task_that_ends_gives_its_place_to_the_next() {
         let executor = Rc::new(LocalExecutor::new());
-        let (_group, member) = group(&executor);
+        let (_group, member) = group(&executor, Stamp::new(Rc::new(SystemClock)));
         for _ in 0..3 {
             member.spawn(async {});
             settle(&executor);

@@ -26,7 +26,11 @@
 //! | serve a protocol of your own | [`Protocol`], with [`Server`] and [`Connection`] |
 //! | run something without a socket: a worker, a timer, a queue | [`Service`], which every `async fn(Context)` is, and [`Context`] |
 //! | end something after the servers: a flush, a pool | [`Supervisor::next_stage`] and [`reserve`](Supervisor::reserve) |
-//! | begin the shutdown from code | [`Supervisor::trigger`] |
+//! | begin the shutdown from code | [`Supervisor::trigger`], [`Context::shut_down`] |
+//! | be not ready for a while, or until a cache is warm | [`Context::not_ready`], [`Supervisor::ready_within`] |
+//! | end when one job is done | [`Supervisor::main`] |
+//! | end when nobody comes any more | [`Supervisor::exit_when_idle`] |
+//! | reload on SIGHUP | [`Signals::hangup`], [`Context::reloads`] |
 //! | race your own work against the shutdown | [`Shutdown::race`] |
 //! | limit connections | [`Server::max_connections`] and [`max_connections_per_peer`](Server::max_connections_per_peer) |
 //! | be taken out of a load balancer first | [`Supervisor::lame_duck`] |
@@ -46,6 +50,7 @@
 
 #[cfg(feature = "admin")]
 mod admin;
+mod base;
 mod clock;
 mod error;
 mod group;
@@ -66,14 +71,12 @@ mod slot;
 mod stage;
 mod status;
 mod supervisor;
-mod sys;
 #[cfg(feature = "systemd")]
 pub mod systemd;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(any(feature = "http", feature = "hyper"))]
 mod web;
-mod woken;
 mod words;
 
 #[cfg(feature = "hyper")]
@@ -90,14 +93,14 @@ pub use net::{
     Listener, Peer, SocketListener, SocketStream, Stream, TcpListener, TcpStream, UnixListener,
     UnixStream,
 };
-pub use process::{Signal, SignalSource, Signals, Terms, exit, signals};
+pub use process::{Hangup, Signal, SignalSource, Signals, Terms, exit, signals};
 pub use register::{ConnectionStatus, Counts, Latency, OpenByState, State, Waiting};
-pub use report::{Cause, ExitCodes, Outcome, Report, ServiceReport, Straggler};
+pub use report::{Cause, ExitCodes, Outcome, Report, ServiceReport, Straggler, Unready};
 pub use server::{Connection, Protocol, Server, Tcp};
 pub use service::{Context, Service};
 pub use shutdown::{GRACE, Phase, Shutdown, Trigger, shutdown};
 pub use slot::ServiceStatus;
-pub use status::Status;
+pub use status::{NotReady, Status};
 pub use supervisor::Supervisor;
 
 /// The pages whose programs are compiled, and run where they can be, as tests.

@@ -4,12 +4,14 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use futures_lite::Stream;
+
 use crate::clock::Clock;
 use crate::error::BoxError;
 use crate::group::Member;
 use crate::register::Register;
 use crate::shutdown::Shutdown;
-use crate::status::Status;
+use crate::status::{NotReady, Status};
 
 /// One thing that serves until it is asked to stop.
 ///
@@ -89,6 +91,59 @@ impl Context {
     /// The time left until the [`deadline`](Context::deadline).
     pub fn time_left(&self) -> Option<Duration> {
         Some(self.deadline()?.saturating_duration_since(self.clock().now()))
+    }
+
+    /// Begins the shutdown of the whole run, as a [`Trigger`](crate::Trigger) does. Repeats are no-ops.
+    pub fn shut_down(&self) {
+        self.status.causes().trigger().shut_down();
+    }
+
+    /// Says that the run is not ready, and why, until what is returned is dropped.
+    ///
+    /// Take it before the service waits for anything, to hold back the start: the run is
+    /// [starting](crate::Phase::Starting) until nobody holds it any more. Take it at any later time if work
+    /// should go elsewhere for a while. Meanwhile `/readyz` answers 503 with `name: reason`, gRPC's health
+    /// service says NOT_SERVING, and systemd is not told `READY=1` at the start. Connections are accepted and
+    /// served all the same. Several may be held at once; each counts.
+    ///
+    /// ```
+    /// # async fn load() -> std::io::Result<()> { Ok(()) }
+    /// async fn api(cx: adieu::Context) -> std::io::Result<()> {
+    ///     let warming_up = cx.not_ready("loading the cache");
+    ///     load().await?;
+    ///     drop(warming_up);
+    ///     cx.shutdown().begun().await;
+    ///     Ok(())
+    /// }
+    /// # let _ = adieu::Supervisor::new().service("api", api);
+    /// ```
+    pub fn not_ready(&self, reason: impl Into<String>) -> NotReady {
+        self.status.hold_readiness(&self.name, reason.into())
+    }
+
+    /// The reloads that are asked for from now on: by SIGHUP, if the run's signals are
+    /// [told so](crate::Signals::hangup). The stream ends when the service is told to stop.
+    ///
+    /// When the service asks the stream for the next one, it is done with the one before; dropping the stream
+    /// says so too. When all are done, systemd is told. Reloads that are asked for while a service is busy
+    /// with one are one more for it. Waiting for the next is cancel-safe.
+    ///
+    /// ```
+    /// use futures_lite::StreamExt;
+    ///
+    /// async fn api(cx: adieu::Context) -> std::io::Result<()> {
+    ///     let mut reloads = cx.reloads();
+    ///     let mut words = std::fs::read_to_string("words.txt")?;
+    ///     while reloads.next().await.is_some() {
+    ///         words = std::fs::read_to_string("words.txt")?;
+    ///     }
+    /// #   drop(words);
+    ///     Ok(())
+    /// }
+    /// # let _ = adieu::Supervisor::new().service("api", api);
+    /// ```
+    pub fn reloads(&self) -> impl Stream<Item = ()> + Unpin + 'static {
+        Box::pin(self.status.reloads(self.shutdown.clone()))
     }
 
     /// The run that the service belongs to, to be looked at.

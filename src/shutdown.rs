@@ -17,9 +17,9 @@ pub const GRACE: Duration = Duration::from_secs(10);
 /// How far a run, or one of its services, has come. Phases only ever go forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// The services are being started.
+    /// The services are being started, or one of them has held readiness back ever since.
     Starting,
-    /// No cause to stop has come.
+    /// All services were ready once, and no cause to stop has come.
     Serving,
     /// Still accepting, but not ready: answers ask clients to go elsewhere.
     LameDuck,

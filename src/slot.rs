@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::warn;
 
+use crate::clock::Stamp;
 use crate::group::Group;
 use crate::register::{Counts, OpenByState, Register, State};
 use crate::report::{Outcome, ServiceReport, Straggler};
@@ -22,6 +23,8 @@ pub(crate) struct Slot {
     register: Rc<Register>,
     outcome: Rc<RefCell<Option<Outcome>>>,
     group: Group,
+    /// When its group last became quiet.
+    quiet: Rc<Stamp>,
 }
 
 impl Slot {
@@ -31,8 +34,9 @@ impl Slot {
         register: Rc<Register>,
         outcome: Rc<RefCell<Option<Outcome>>>,
         group: Group,
+        quiet: Rc<Stamp>,
     ) -> Slot {
-        Slot { name, stage, register, outcome, group }
+        Slot { name, stage, register, outcome, group, quiet }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -56,6 +60,13 @@ impl Slot {
     /// It has been told to stop, and has not.
     pub(crate) fn is_waited_for(&self) -> bool {
         self.register.phase() >= Phase::Draining && !self.has_ended()
+    }
+
+    /// Since when it has had no connection and no task; `None` if it has one.
+    pub(crate) fn quiet_since(&self) -> Option<Instant> {
+        // Until it has returned, one task is the service itself.
+        let own = usize::from(self.outcome.borrow().is_none());
+        (self.group.len() <= own).then(|| self.quiet.get())
     }
 
     /// What it is waited for, in numbers.

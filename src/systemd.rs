@@ -4,12 +4,14 @@
 
 use std::time::Duration;
 
+use futures_lite::FutureExt;
 use listenfd::ListenFd;
 use log::debug;
 use sd_notify::NotifyState;
 
 use crate::error::{BoxError, Error};
 use crate::net::{SocketListener, TcpListener, UnixListener};
+use crate::report::in_a_line;
 use crate::service::{Context, Service};
 use crate::shutdown::Phase;
 use crate::status::Status;
@@ -24,10 +26,14 @@ const MARGIN: Duration = Duration::from_secs(2);
 /// A service that reports to systemd. Add it to the last [stage](crate::Supervisor::next_stage), so that
 /// it reports to the end.
 ///
-/// It says `READY=1` when the run begins, which is after everything is bound; `STATUS=` with
-/// counts, once a second at most; `WATCHDOG=1` twice within `WatchdogSec=`, from the executor, so
-/// that a stuck one is found; `STOPPING=1` with the first cause to stop; and while draining
-/// `EXTEND_TIMEOUT_USEC=`, so that `TimeoutStopSec=` need not know the grace period.
+/// It says `READY=1` when the run [is ready](Status::is_ready) for the first time, and nothing before;
+/// `STATUS=` with counts, once a second and with each [change](Status::changed); `WATCHDOG=1` twice within
+/// `WatchdogSec=`, from the executor, so that a stuck one is found; `STOPPING=1` with the first cause to stop;
+/// and while draining `EXTEND_TIMEOUT_USEC=`, so that `TimeoutStopSec=` need not know the grace period.
+///
+/// It speaks the protocol of `Type=notify-reload` (systemd.service(5)): for each
+/// [reload](crate::Context::reloads) `RELOADING=1` with `MONOTONIC_USEC=`, and `READY=1` when all services are
+/// done with it.
 #[derive(Debug)]
 pub struct Notifier {
     watchdog: Option<Duration>,
@@ -76,36 +82,68 @@ fn take(handed: &mut ListenFd, number: usize) -> std::io::Result<SocketListener>
 impl Service for Notifier {
     async fn serve(self, cx: Context) -> Result<(), BoxError> {
         let status = cx.status();
-        let started = status.changed();
-        if status.phase() == Phase::Starting {
-            started.await;
-        }
         let beat = self.watchdog.map_or(BEAT, |watchdog| BEAT.min(watchdog / 2));
-        let mut told = String::new();
-        let mut changes = vec![NotifyState::Ready];
+        let mut told = Told::default();
         loop {
-            let words = words(status);
-            if words != told {
-                changes.push(NotifyState::Status(&words));
-            }
-            if self.watchdog.is_some() {
+            let changed = status.changed();
+            let mut changes = told.changes(status);
+            if told.is_started && self.watchdog.is_some() {
                 changes.push(NotifyState::Watchdog);
             }
+            let words = words(status);
+            if told.is_started && words != told.words {
+                changes.push(NotifyState::Status(&words));
+            }
             tell(&changes);
-            told = words;
-            changes = Vec::new();
-            let next = cx.sleep(beat);
-            if status.is_ready() {
-                if status.leaving().race(next).await.is_none() {
-                    changes = vec![NotifyState::Stopping, extend(status)];
-                }
-            } else {
-                if cx.shutdown().race(next).await.is_none() {
-                    return Ok(());
-                }
-                changes = vec![extend(status)];
+            told.words = words;
+            if cx.shutdown().race(changed.or(cx.sleep(beat))).await.is_none() {
+                return Ok(());
             }
         }
+    }
+}
+
+/// What systemd knows already.
+#[derive(Default)]
+struct Told {
+    /// That the start is over: that it is ready, or stops.
+    is_started: bool,
+    is_stopping: bool,
+    /// How many reloads it knows to have begun, and to be over.
+    reloads: (u64, u64),
+    words: String,
+}
+
+impl Told {
+    /// What it must know now.
+    fn changes(&mut self, status: &Status) -> Vec<NotifyState<'static>> {
+        if status.leaving().has_begun() {
+            self.is_started = true;
+            return match std::mem::replace(&mut self.is_stopping, true) {
+                false => vec![NotifyState::Stopping, extend(status)],
+                true => vec![extend(status)],
+            };
+        }
+        let asked = status.reloads_asked();
+        if !self.is_started {
+            self.is_started = status.is_ready();
+            // What was asked for during the start is over with it.
+            self.reloads = (asked, asked);
+            return self.is_started.then_some(NotifyState::Ready).into_iter().collect();
+        }
+        if self.reloads.0 < asked {
+            self.reloads.0 = asked;
+            // In a message of its own: if READY=1 is in it too, systemd takes that alone.
+            match NotifyState::monotonic_usec_now() {
+                Ok(now) => tell(&[NotifyState::Reloading, now]),
+                Err(error) => debug!(target: LOG, "cannot tell the time: {error}"),
+            }
+        }
+        let is_over = self.reloads.1 < asked && !status.is_reloading();
+        if is_over {
+            self.reloads.1 = asked;
+        }
+        is_over.then_some(NotifyState::Ready).into_iter().collect()
     }
 }
 
@@ -140,5 +178,9 @@ fn words(status: &Status) -> String {
         (Phase::Starting | Phase::Serving, _) | (_, None) => String::new(),
         (_, Some(left)) => format!(", {} s left", left.as_secs()),
     };
-    format!("{phase}{left}: {open} open, {in_flight} in flight, {requests} requests answered")
+    let why = match &*status.not_ready() {
+        held if held.is_empty() || phase != Phase::Serving => String::new(),
+        held => format!(", not ready ({})", in_a_line(held)),
+    };
+    format!("{phase}{left}{why}: {open} open, {in_flight} in flight, {requests} requests answered")
 }

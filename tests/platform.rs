@@ -222,46 +222,9 @@ fn a_successor_shares_the_port_and_takes_over() {
 }
 
 mod systemd {
+    use super::child::manager::Manager;
     use super::*;
     use std::net::{SocketAddr, TcpListener};
-    use std::os::unix::net::UnixDatagram;
-
-    /// Somebody who listens as systemd does.
-    struct Manager {
-        socket: UnixDatagram,
-        path: std::path::PathBuf,
-    }
-
-    impl Manager {
-        fn new(name: &str) -> Manager {
-            let path = std::env::temp_dir().join(format!("adieu-{name}-{}", std::process::id()));
-            let _ = std::fs::remove_file(&path);
-            let socket = UnixDatagram::bind(&path).unwrap();
-            socket.set_read_timeout(Some(bound::PATIENCE)).unwrap();
-            Manager { socket, path }
-        }
-
-        fn hears(&self) -> String {
-            let mut message = [0; 4096];
-            let len = self.socket.recv(&mut message).expect("a message");
-            String::from_utf8(message[..len].to_vec()).unwrap()
-        }
-
-        fn hears_of(&self, words: &str) -> String {
-            let mut message = String::new();
-            bound::until(words, || {
-                message = self.hears();
-                message.contains(words)
-            });
-            message
-        }
-    }
-
-    impl Drop for Manager {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
 
     #[test]
     fn it_tells_when_it_is_ready_that_it_lives_and_how_long_the_end_will_take() {

@@ -197,6 +197,7 @@ fn examples() -> Vec<(String, Vec<&'static str>)> {
         .filter(|name| name != "hello" && (cfg!(feature = "grpc") || name != "three_protocols"))
         .map(|name| match name.as_str() {
             "three_protocols" => (name, vec!["--http", "--grpc", "--tcp"]),
+            "daemon" => (name, vec!["--listen", "--admin"]),
             _ => (name, vec!["--listen"]),
         })
         .collect()

@@ -17,7 +17,7 @@ pub(super) fn render(status: &Status, began: SystemTime) -> String {
     let services = status.services();
     per_service(&mut text, &services);
     latency(&mut text, &services);
-    run(&mut text, status);
+    run(&mut text, status, &services);
     process(&mut text, status, began);
     text.0
 }
@@ -90,9 +90,15 @@ fn latency(text: &mut Text, services: &[ServiceStatus]) {
     }
 }
 
-fn run(text: &mut Text, status: &Status) {
+fn run(text: &mut Text, status: &Status, services: &[ServiceStatus]) {
     text.family("adieu_ready", "gauge", "Whether new work should be sent here.");
     text.sample("adieu_ready", &[], u8::from(status.is_ready()));
+    text.family("adieu_not_ready", "gauge", "How often a service holds readiness back.");
+    let held = status.not_ready();
+    for service in services {
+        let count = held.iter().filter(|held| held.service == service.name).count();
+        text.sample("adieu_not_ready", &[("service", &service.name)], count);
+    }
     text.family("adieu_phase", "gauge", "How far the run has come: 1 for the phase it is in.");
     for phase in Phase::ALL {
         let is = u8::from(status.phase() == phase);

@@ -3,7 +3,7 @@
 //! | path | what it answers |
 //! |---|---|
 //! | `/livez` | 200, as long as the thread is not blocked |
-//! | `/readyz` | 200, and 503 from the first cause to stop on |
+//! | `/readyz` | 200 while the run is ready; else 503 and the reasons: who holds readiness back, or that it ends |
 //! | `/metrics` | the Prometheus text format |
 //! | `/` | one page: services, connections by state, whom the drain waits for |
 //!
@@ -79,7 +79,7 @@ fn answer(status: &Status, began: SystemTime, request: &Request) -> Response {
     match request.url().path() {
         "/livez" => text(StatusCode::Ok, "alive\n"),
         "/readyz" if status.is_ready() => text(StatusCode::Ok, "ready\n"),
-        "/readyz" => text(StatusCode::ServiceUnavailable, "shutting down\n"),
+        "/readyz" => text(StatusCode::ServiceUnavailable, why_not_ready(status)),
         "/metrics" => {
             let mut response = text(StatusCode::Ok, metrics::render(status, began));
             response.insert_header("content-type", "text/plain; version=0.0.4; charset=utf-8");
@@ -93,6 +93,16 @@ fn answer(status: &Status, began: SystemTime, request: &Request) -> Response {
             response
         }
         _ => text(StatusCode::NotFound, "there are /, /livez, /readyz and /metrics\n"),
+    }
+}
+
+fn why_not_ready(status: &Status) -> String {
+    if status.leaving().has_begun() {
+        return "shutting down\n".to_owned();
+    }
+    match &*status.not_ready() {
+        [] => "starting\n".to_owned(),
+        held => held.iter().map(|held| format!("{held}\n")).collect(),
     }
 }
 

@@ -33,8 +33,10 @@ fn write(html: &mut String, status: &Status) -> fmt::Result {
     )?;
     header(html, status)?;
     html.push_str("<main>\n");
-    if !status.is_ready() {
+    if status.cause().is_some() {
         waiting(html, status)?;
+    } else if !status.is_ready() {
+        unready(html, status)?;
     }
     for service in status.services() {
         card(html, &service)?;
@@ -58,6 +60,16 @@ fn header(html: &mut String, status: &Status) -> fmt::Result {
         write!(html, ", {count} descriptors")?;
     }
     html.push_str("</p>\n</header>\n");
+    Ok(())
+}
+
+/// Who holds readiness back.
+fn unready(html: &mut String, status: &Status) -> fmt::Result {
+    html.push_str("<section class=\"wide\">\n<h2>not ready</h2>\n<ul>\n");
+    for held in status.not_ready() {
+        writeln!(html, "<li>{}</li>", Escaped(&held.to_string()))?;
+    }
+    html.push_str("</ul>\n</section>\n");
     Ok(())
 }
 

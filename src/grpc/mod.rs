@@ -121,7 +121,8 @@ impl Grpc {
     }
 
     /// Where the health of the services is told. It is at first SERVING for each, and for all of
-    /// them under the name ""; during the drain it is NOT_SERVING whatever is told here.
+    /// them under the name ""; while the run is not [ready](crate::Status::is_ready), what is SERVING here is told
+    /// as NOT_SERVING.
     pub fn health(&self) -> HealthReporter {
         self.health.clone()
     }

@@ -101,6 +101,12 @@ impl Exchange {
         self.cx.shutdown()
     }
 
+    /// Begins the shutdown of the whole run, as [`Context::shut_down`] does. This request is in flight, and is
+    /// answered.
+    pub fn shut_down(&self) {
+        self.cx.shut_down();
+    }
+
     /// Sleeps for `duration` by the supervisor's clock. Cancel-safe.
     pub async fn sleep(&self, duration: Duration) {
         self.cx.sleep(duration).await;

@@ -14,7 +14,7 @@ mod linux {
 
     use log::warn;
 
-    use crate::sys::{self, Filter};
+    use crate::base::sys::{self, Filter};
     use crate::words::LOG;
 
     /// Drops what asks for a new connection: SYN without ACK, two bits of the fourteenth byte of the

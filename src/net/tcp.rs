@@ -11,8 +11,8 @@ use smol::Async;
 use super::handshakes::{self, HalfOpen};
 use super::listener::{BACKLOG, CLOEXEC, Listener, Stream};
 use super::peer::Peer;
+use crate::base::sys;
 use crate::error::Error;
-use crate::sys;
 
 /// A TCP stream as [`TcpListener`] accepts it: non-blocking, with `TCP_NODELAY`.
 pub type TcpStream = Async<std::net::TcpStream>;

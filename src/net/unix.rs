@@ -19,8 +19,8 @@ use smol::Async;
 
 use super::listener::{BACKLOG, CLOEXEC, Listener, Stream};
 use super::peer::Peer;
+use crate::base::sys;
 use crate::error::Error;
-use crate::sys;
 use crate::words::LOG;
 
 /// How long the lock on a socket's directory is waited for, and how often it is tried. Another process

@@ -12,8 +12,8 @@ use log::error;
 
 use super::terms::Terms;
 use super::watchdog::Watchdog;
+use crate::base::sys;
 use crate::error::Error;
-use crate::sys;
 use crate::words::LOG;
 
 /// The signals that ask a process to end.
@@ -23,6 +23,38 @@ const ASKING: [Signal; 4] = [Signal::Int, Signal::Term, Signal::Quit, Signal::Hu
 pub trait SignalSource {
     /// The stream, for a run that is to end on these terms.
     fn signals(self, terms: Terms) -> impl Stream<Item = Signal>;
+
+    /// What a SIGHUP among them means. Default: [`Hangup::ShutDown`].
+    fn hangup(&self) -> Hangup {
+        Hangup::ShutDown
+    }
+}
+
+/// What SIGHUP means to a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hangup {
+    /// It begins the shutdown, and as a second signal it aborts, like SIGTERM.
+    #[default]
+    ShutDown,
+    /// It asks the services to [reload](crate::Context::reloads). During the shutdown it is ignored.
+    Reload,
+}
+
+impl Hangup {
+    /// Takes those that ask for a reload out of a stream of signals, and calls `reload` for each.
+    pub(crate) fn divert(
+        self,
+        signals: impl Stream<Item = Signal>,
+        reload: impl Fn(),
+    ) -> impl Stream<Item = Signal> {
+        signals.filter(move |signal| {
+            let is_reload = self == Hangup::Reload && *signal == Signal::Hup;
+            if is_reload {
+                reload();
+            }
+            !is_reload
+        })
+    }
 }
 
 impl<S: Stream<Item = Signal>> SignalSource for S {
@@ -56,7 +88,7 @@ pub fn signals() -> Result<Signals, Error> {
     // Last: one that has waited, perhaps since before exec(2), comes now. The watchdog needs SIGALRM.
     let numbers = asking.iter().map(|&signal| signal as i32);
     sys::unblock(numbers.chain([libc::SIGALRM])).map_err(Error::Signals)?;
-    Ok(Signals { watchdog, stream, heard: false })
+    Ok(Signals { watchdog, stream, hangup: Hangup::default(), heard: false })
 }
 
 /// The process's own signals; made by [`signals`].
@@ -64,8 +96,30 @@ pub fn signals() -> Result<Signals, Error> {
 pub struct Signals {
     watchdog: Arc<Watchdog>,
     stream: async_signal::Signals,
+    hangup: Hangup,
     /// The run knows of the first one.
     heard: bool,
+}
+
+impl Signals {
+    /// Sets what SIGHUP means. Default: [`Hangup::ShutDown`]. Set it at once: one that came before has the
+    /// meaning that is set, but while none is set, a second one ends the process.
+    ///
+    /// If the process was started to ignore SIGHUP (nohup(1)), it stays ignored, and nothing reloads.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), adieu::Error> {
+    /// # let supervisor = adieu::Supervisor::new();
+    /// let signals = adieu::signals()?.hangup(adieu::Hangup::Reload);
+    /// supervisor.run(signals).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn hangup(mut self, hangup: Hangup) -> Signals {
+        self.hangup = hangup;
+        self.watchdog.set_hangup(hangup == Hangup::Reload);
+        self
+    }
 }
 
 impl Drop for Signals {
@@ -79,6 +133,10 @@ impl SignalSource for Signals {
         self.watchdog.set_terms(terms);
         Heard(self)
     }
+
+    fn hangup(&self) -> Hangup {
+        self.hangup
+    }
 }
 
 /// Not public: [`Signals`] must not be a `Stream`, or it would be two kinds of [`SignalSource`].
@@ -90,6 +148,9 @@ impl Stream for Heard {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Signal>> {
         loop {
             match ready!(self.0.stream.poll_next(cx)) {
+                Some(Ok(Signal::Hup)) if self.0.hangup == Hangup::Reload => {
+                    return Poll::Ready(Some(Signal::Hup));
+                }
                 // A later one has ended the process already, or belongs to the pair of the first, or is
                 // to be ignored. But a SIGQUIT that is here means that the run shall not wait.
                 Some(Ok(signal)) => {

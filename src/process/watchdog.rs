@@ -12,7 +12,7 @@ use async_signal::Signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::terms::{PAIR, Terms};
-use crate::sys;
+use crate::base::sys;
 
 /// How long past the deadline the executor may be blocked, in two steps: see [`Watchdog::on_alarm`].
 const MARGIN_STEP: Duration = Duration::from_millis(500);
@@ -30,6 +30,8 @@ pub(super) struct Watchdog {
     due: AtomicU64,
     /// The next time that it is due is the last one.
     is_last_step: AtomicBool,
+    /// SIGHUP asks for a reload, and is no signal to end.
+    hangup_reloads: AtomicBool,
     /// SIGQUIT has come, which has no grace period.
     quits: AtomicBool,
     /// The grace period in microseconds.
@@ -47,6 +49,7 @@ impl Watchdog {
             first: AtomicU64::new(0),
             due: AtomicU64::new(0),
             is_last_step: AtomicBool::new(false),
+            hangup_reloads: AtomicBool::new(false),
             quits: AtomicBool::new(false),
             grace: AtomicU64::new(0),
             second_aborts: AtomicBool::new(true),
@@ -71,6 +74,15 @@ impl Watchdog {
         self.abort_code.store(terms.exit_codes.aborted.map_or(BY_SIGNAL, u16::from), SeqCst);
     }
 
+    /// Sets whether SIGHUP asks for a reload.
+    pub(super) fn set_hangup(&self, reloads: bool) {
+        self.hangup_reloads.store(reloads, SeqCst);
+        // One that came before this was taken for the first signal to end. If it was another signal, the run
+        // will hear of it, and arm the timer again.
+        self.first.store(0, SeqCst);
+        self.call_off();
+    }
+
     /// The run has heard of a signal. Its deadline counts from here, so the watchdog does too: the thread may
     /// have been blocked when the signal came, and is not any more.
     pub(super) fn hear(&self) {
@@ -84,11 +96,18 @@ impl Watchdog {
     pub(super) fn stop_listening(&self) {
         self.listening.store(false, SeqCst);
         // A handler that ran before this may have armed it.
+        self.call_off();
+    }
+
+    fn call_off(&self) {
         self.due.store(0, SeqCst);
         sys::set_alarm(0);
     }
 
     fn on_signal(&self, number: i32) {
+        if number == libc::SIGHUP && self.hangup_reloads.load(SeqCst) {
+            return;
+        }
         let now = sys::monotonic();
         let quits = number == libc::SIGQUIT;
         let is_second = match self.first.compare_exchange(0, now, SeqCst, SeqCst) {

@@ -8,6 +8,7 @@ mod ending;
 mod exit_codes;
 mod svg;
 mod timeline;
+mod unready;
 
 use std::fmt;
 use std::time::Duration;
@@ -22,6 +23,9 @@ use crate::words::{LOG, Seconds, SignalName, panic_message};
 pub use cause::Cause;
 pub(crate) use ending::Ending;
 pub use exit_codes::ExitCodes;
+pub use unready::Unready;
+#[cfg(feature = "systemd")]
+pub(crate) use unready::in_a_line;
 
 /// How one service ended.
 #[derive(Debug)]
@@ -118,13 +122,15 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether it was a graceful bye: no service failed, nothing was cut off, nobody aborted.
+    /// Whether it was a graceful bye: every service was ready in time, none failed, nothing was cut off,
+    /// nobody aborted.
     pub fn is_graceful(&self) -> bool {
         self.aborted.is_none() && !self.has_failed() && self.stragglers.is_empty()
     }
 
     fn has_failed(&self) -> bool {
-        self.services.iter().any(|service| service.outcome.is_failure())
+        let failed = self.services.iter().any(|service| service.outcome.is_failure());
+        failed || matches!(self.cause, Cause::NotReady(_))
     }
 
     /// The service of this name.
@@ -132,8 +138,8 @@ impl Report {
         self.services.iter().find(|service| service.name == name)
     }
 
-    /// The exit status: 128 + n when signal n aborted the wait, 1 when a service failed or panicked,
-    /// 124 (as of timeout(1)) when the deadline cut something off, else 0; or what
+    /// The exit status: 128 + n when signal n aborted the wait, 1 when a service failed or panicked or
+    /// was not ready in time, 124 (as of timeout(1)) when the deadline cut something off, else 0; or what
     /// [`Supervisor::exit_codes`](crate::Supervisor::exit_codes) has set instead.
     pub fn exit_status(&self) -> u8 {
         match self.aborted {

@@ -1,6 +1,5 @@
 //! The supervisor: what is to be run, and how it is to end. The run itself is in `run.rs`.
 
-mod requests;
 mod run;
 mod start;
 
@@ -12,15 +11,15 @@ use std::time::Duration;
 
 use smol::LocalExecutor;
 
+use crate::base::WhenWoken;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::process::{SignalSource, Terms};
 use crate::register::sweep;
-use crate::report::{ExitCodes, Report};
-use crate::service::Service;
-use crate::shutdown::{Shutdown, Trigger, shutdown};
-use crate::status::Status;
-use crate::woken::WhenWoken;
+use crate::report::{Cause, ExitCodes, Report};
+use crate::service::{Context, Service};
+use crate::shutdown::Trigger;
+use crate::status::{Causes, Status};
 use run::Run;
 use start::{Added, Start};
 
@@ -33,7 +32,7 @@ pub struct Supervisor {
     terms: Terms,
     lame_duck: Duration,
     clock: Rc<dyn Clock>,
-    requested: (Trigger, Shutdown),
+    causes: Causes,
 }
 
 /// A stage that is to be run.
@@ -57,7 +56,7 @@ impl Supervisor {
             terms: Terms::default(),
             lame_duck: Duration::ZERO,
             clock: Rc::new(SystemClock),
-            requested: shutdown(),
+            causes: Causes::new(),
         }
     }
 
@@ -66,6 +65,28 @@ impl Supervisor {
     pub fn service(mut self, name: &str, service: impl Service) -> Supervisor {
         self.filling().services.push(Added::new(name, service));
         self
+    }
+
+    /// Adds a service as [`service`](Supervisor::service) does. When it returns, that is a cause to shut down:
+    /// all services end. It is for a job that has others beside it, such as an admin server.
+    ///
+    /// If it returns `Ok`, the cause is [`Cause::MainEnded`] and the exit code is 0 if
+    /// everybody ends in time. If it fails, the cause is a failure, as of any other service. What it has spawned
+    /// is part of the drain. If there are several main services, the first that returns is the cause.
+    ///
+    /// ```no_run
+    /// # async fn import(cx: adieu::Context) -> std::io::Result<()> { Ok(()) }
+    /// # async fn progress(cx: adieu::Context) -> std::io::Result<()> { Ok(cx.shutdown().begun().await) }
+    /// let supervisor = adieu::Supervisor::new().main("import", import).service("progress", progress);
+    /// ```
+    pub fn main(self, name: &str, service: impl Service) -> Supervisor {
+        self.service(name, async |cx: Context| {
+            let ended = service.serve(cx.clone()).await;
+            if ended.is_ok() {
+                cx.status().causes().add(Cause::MainEnded(cx.name().to_owned()));
+            }
+            ended
+        })
     }
 
     /// Begins a new stage: services that are added from here on are told to stop only when those of
@@ -122,6 +143,33 @@ impl Supervisor {
         self
     }
 
+    /// Sets how long the services may take to be ready for the first time. Default: for ever.
+    ///
+    /// If one of them still [holds readiness back](crate::Context::not_ready) when the time is over, that is a
+    /// cause to shut down, [`Cause::NotReady`], which names it; the exit code is 1. It
+    /// counts from the start of the run. With zero, all must be ready in the first turn of the loop.
+    pub fn ready_within(mut self, time: Duration) -> Supervisor {
+        self.causes.set_ready_within(time);
+        self
+    }
+
+    /// Makes it a cause to shut down, [`Cause::Idle`], if no service of the first stage has
+    /// had an open connection or a [task](crate::Context::spawn) for so long. Default: never.
+    ///
+    /// It is for processes that are started again when somebody comes, by systemd's socket activation or a
+    /// platform that scales to zero. A client that connects in the very moment is served: before a listener
+    /// closes, its accept queue is emptied, and a socket that was handed over keeps later clients for the
+    /// next process.
+    ///
+    /// The time counts from when the run was ready, and not while a service
+    /// [holds readiness back](crate::Context::not_ready). Connections to services of later stages do not count,
+    /// so that a probe or a scraper of an admin server keeps nothing running. A keep-alive connection is open
+    /// until its limit closes it. Less than 100 ms is taken for 100 ms.
+    pub fn exit_when_idle(mut self, time: Duration) -> Supervisor {
+        self.causes.set_idle(time);
+        self
+    }
+
     /// Sets the exit codes. Default: see [`ExitCodes`].
     pub fn exit_codes(mut self, codes: ExitCodes) -> Supervisor {
         self.terms.exit_codes = codes;
@@ -143,13 +191,14 @@ impl Supervisor {
 
     /// A handle that begins shutdown from code, before or during the run.
     pub fn trigger(&self) -> Trigger {
-        self.requested.0.clone()
+        self.causes.trigger().clone()
     }
 
     /// Runs all services until they have ended, and reports how it went.
     ///
-    /// The first cause begins the shutdown: a signal, a [`Trigger`], a service that fails; or
-    /// the last service of the first stage ends by itself. A second signal from `signals` aborts the
+    /// The first cause begins the shutdown: a signal, a [`Trigger`], a service that fails, a
+    /// [main service](Supervisor::main) that returns, a start that takes [too long](Supervisor::ready_within),
+    /// [idleness](Supervisor::exit_when_idle); or the last service of the first stage ends by itself. A second signal from `signals` aborts the
     /// drain, and SIGQUIT, even the first, leaves it no time. Pass [`signals()`](crate::signals) in a
     /// program, any stream in a test, [`futures_lite::stream::pending()`] for none.
     ///
@@ -163,33 +212,25 @@ impl Supervisor {
         self.check()?;
         let executor = Rc::new(LocalExecutor::new());
         let run = self.start(&executor);
-        let signals = pin!(signals.signals(run.terms));
+        let (hangup, reload) = (signals.hangup(), || run.status.reload());
+        let signals = pin!(hangup.divert(signals.signals(run.terms), reload));
         // It is polled before all tasks: what comes in the same turn as a signal is answered after it.
         Ok(executor.run(WhenWoken::new(run.drive(signals))).await)
     }
 
     fn start(self, executor: &Rc<LocalExecutor<'static>>) -> Run {
-        let Supervisor { stages, terms, lame_duck, clock, requested } = self;
-        let (failed, failures) = async_channel::unbounded();
+        let Supervisor { stages, terms, lame_duck, clock, causes } = self;
         let (shorter_limits, shortened) = async_channel::bounded(1);
         let reserves = stages.iter().map(|stage| stage.reserve).collect();
-        let status = Status::new(clock.clone(), reserves);
-        let start = Start { executor, status: &status, failed, shorter_limits };
+        let status = Status::new(clock.clone(), causes, reserves);
+        let start = Start { executor, status: &status, shorter_limits };
         let stages = stages.into_iter().enumerate();
         let stages = stages.map(|(number, stage)| start.stage(number, stage.services));
         status.set_stages(stages.collect());
         let registers = status.slots().map(|slot| slot.register().clone()).collect();
         executor.spawn(sweep(registers, clock, shortened)).detach();
-        let executor = executor.clone();
-        Run {
-            executor,
-            status,
-            terms,
-            lame_duck,
-            requested,
-            failures,
-            stragglers: RefCell::default(),
-        }
+        let (executor, stragglers) = (executor.clone(), RefCell::default());
+        Run { executor, status, terms, lame_duck, stragglers }
     }
 
     fn check(&self) -> Result<(), Error> {

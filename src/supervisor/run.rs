@@ -2,22 +2,19 @@
 //! done, or until a signal asks not to wait any longer.
 
 use std::cell::RefCell;
-use std::future::pending;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use async_channel::Receiver;
 use async_signal::Signal;
 use futures_lite::{FutureExt, Stream};
 use log::info;
 use smol::LocalExecutor;
 
-use super::requests::Requests;
 use crate::clock::Clock;
-use crate::process::Terms;
+use crate::process::{Requests, Terms};
 use crate::report::{Cause, Ending, Report, Straggler};
-use crate::shutdown::{Phase, Shutdown, Trigger};
+use crate::shutdown::Phase;
 use crate::stage::Stage;
 use crate::status::Status;
 use crate::words::{LOG, Seconds};
@@ -37,11 +34,6 @@ pub(super) struct Run {
     pub(super) status: Status,
     pub(super) terms: Terms,
     pub(super) lame_duck: Duration,
-    /// Begins when a trigger is pulled. The run keeps a trigger of its own, so that dropping every
-    /// other one does not look like a request.
-    pub(super) requested: (Trigger, Shutdown),
-    /// The names of services that fail, as they do.
-    pub(super) failures: Receiver<Rc<str>>,
     pub(super) stragglers: RefCell<Vec<Straggler>>,
 }
 
@@ -49,7 +41,7 @@ impl Run {
     pub(super) async fn drive(&self, signals: Pin<&mut impl Stream<Item = Signal>>) -> Report {
         let mut requests = Requests::new(signals, self.clock());
         self.turn().await; // in which each service begins
-        self.status.enter(Phase::Serving);
+        self.status.start();
         let cause = self.first_cause(&mut requests).await;
         let ending = self.begin_ending(cause);
         let forced = self
@@ -67,22 +59,14 @@ impl Run {
 
     async fn first_cause(&self, requests: &mut Requests<'_, impl Stream<Item = Signal>>) -> Cause {
         let signal = async { Cause::Signal(requests.first().await) };
-        let trigger = async {
-            self.requested.1.begun().await;
-            Cause::Trigger
-        };
-        let failure = async {
-            match self.failures.recv().await {
-                Ok(name) => Cause::Failed(name.to_string()),
-                Err(_all_ended_well) => pending().await,
-            }
-        };
         let all_finished = async {
             self.first_stage().ended().await;
             Cause::AllFinished
         };
-        // A failure before "all finished": the last service may end by failing.
-        signal.or(trigger).or(failure).or(all_finished).await
+        // What comes from inside before "all finished": the last service may end by failing. And nobody is
+        // late, or idle, if there is another cause.
+        let inside = self.status.causes().next();
+        signal.or(inside).or(all_finished).or(self.status.overdue()).await
     }
 
     /// From here on the run is not ready, and the deadline is set.

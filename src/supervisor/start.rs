@@ -11,10 +11,11 @@ use futures_lite::FutureExt;
 use log::error;
 use smol::LocalExecutor;
 
+use crate::clock::Stamp;
 use crate::error::BoxError;
 use crate::group;
 use crate::register::Register;
-use crate::report::Outcome;
+use crate::report::{Cause, Outcome};
 use crate::service::{Context, Service};
 use crate::shutdown::{Shutdown, shutdown};
 use crate::slot::Slot;
@@ -41,8 +42,6 @@ impl Added {
 pub(super) struct Start<'a> {
     pub(super) executor: &'a Rc<LocalExecutor<'static>>,
     pub(super) status: &'a Status,
-    /// Takes the name of each service that fails.
-    pub(super) failed: Sender<Rc<str>>,
     /// Tells the sweep that a service has shorter time limits.
     pub(super) shorter_limits: Sender<()>,
 }
@@ -55,20 +54,20 @@ impl Start<'_> {
     }
 
     fn service(&self, stage: usize, Added { name, serve }: Added, told: Shutdown) -> Slot {
-        let (group, member) = group::group(self.executor);
+        let quiet = Stamp::new(self.status.clock().clone());
+        let (group, member) = group::group(self.executor, quiet.clone());
         let register = Register::new(self.status.clock().clone(), self.shorter_limits.clone());
         let (status, spawner) = (self.status.clone(), member.clone());
         let cx = Context::new(name.clone(), stage, told, status, register.clone(), spawner);
         let outcome = Rc::new(RefCell::new(None));
-        let slot = Slot::new(name.clone(), stage, register, outcome.clone(), group);
-        let failed = self.failed.clone();
+        let slot = Slot::new(name.clone(), stage, register, outcome.clone(), group, quiet);
+        let status = self.status.clone();
         member.spawn(async move {
             let serving = AssertUnwindSafe(async move { serve(cx).await });
             let ended = Outcome::of(serving.catch_unwind().await);
             if ended.is_failure() {
                 error!(target: LOG, "{name} {ended}");
-                // Unbounded, and read until the run is over.
-                let _ = failed.try_send(name);
+                status.causes().add(Cause::Failed(name.to_string()));
             }
             *outcome.borrow_mut() = Some(ended);
         });

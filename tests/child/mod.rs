@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 pub mod bound;
 pub mod directory;
+pub mod manager;
 pub mod tools;
 
 use bound::Process;

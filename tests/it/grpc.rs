@@ -9,6 +9,7 @@ use adieu::{Grpc, Listener, Report, Server, Signal, Supervisor, Trigger};
 
 use crate::bound::Process;
 use crate::h2::{self, Client, content, head};
+use crate::readiness::{Ask, moody};
 use crate::rig::{Rig, run_with};
 use crate::{clients, tools};
 
@@ -206,4 +207,64 @@ fn many_small_messages_cost_no_connection() {
     let frames = client.frames();
     assert!(frames.last().is_some_and(|it| it.kind == h2::HEADERS && it.ends_stream()));
     assert_eq!(content(&frames), words(10_000).len() + 3);
+}
+
+/// The health that frames of this stream tell: 1 is SERVING, 2 is NOT_SERVING.
+fn health(frames: &[h2::Frame], stream: u32) -> Vec<u8> {
+    let told = frames.iter().filter(|frame| frame.kind == h2::DATA && frame.stream == stream);
+    let told = told.flat_map(|frame| frame.payload.chunks(7)).filter(|message| !message.is_empty());
+    told.map(|message| {
+        assert_eq!(message[..6], [0, 0, 0, 0, 2, 8], "a HealthCheckResponse");
+        message[6]
+    })
+    .collect()
+}
+
+#[test]
+fn health_goes_by_readiness_for_those_who_ask_and_those_who_watch() {
+    let (ask, asked) = async_channel::unbounded();
+    let (listener, network) = memory();
+    let grpc = Grpc::new().service(EchoServer::new(Echo));
+    let server = Server::new(listener, Hyper::new(grpc).limits(Grpc::limits()));
+    let rig = Rig::start(|supervisor| {
+        let supervisor = supervisor.lame_duck(Duration::from_secs(1));
+        let moody = move |cx| moody(cx, Some("loading"), asked);
+        supervisor.service("grpc", server).service("moody", moody)
+    });
+    let mut client = Client::connect(&network, 60_000);
+    let fields = [("content-type", "application/grpc"), ("te", "trailers")];
+    let begin = |client: &Client, stream, method: &str| {
+        let path = format!("/grpc.health.v1.Health/{method}");
+        client.request(stream, false, &[&head("POST", &path)[..], &fields].concat());
+        // The service of no name: all of them.
+        client.data(stream, true, &[0, 0, 0, 0, 0]);
+        settle(&rig.executor);
+    };
+    begin(&client, 1, "Watch");
+    assert_eq!(health(&client.frames(), 1), [2]);
+    let (hold, let_go) = (|| Ask::Hold("the database is away"), || Ask::LetGo);
+    let changes: [&dyn Fn(); 4] = [
+        &|| ask.try_send(let_go()).expect("it listens"),
+        &|| ask.try_send(hold()).expect("it listens"),
+        &|| ask.try_send(let_go()).expect("it listens"),
+        &|| rig.send(Signal::Term),
+    ];
+    for (number, change) in (0..).zip(changes) {
+        change();
+        settle(&rig.executor);
+        let expected = 1 + (number % 2) as u8;
+        assert_eq!(health(&client.frames(), 1), [expected], "the watcher, change {number}");
+        if number < 3 {
+            let stream = 3 + 2 * number;
+            begin(&client, stream, "Check");
+            assert_eq!(health(&client.frames(), stream), [expected], "the check, {number}");
+        }
+    }
+    // It was NOT_SERVING from the cause on; the drain ends the watch.
+    rig.pass(Duration::from_secs(1));
+    let last = client.frames();
+    assert!(health(&last, 1).is_empty(), "{last:?}");
+    assert!(last.iter().any(|frame| frame.stream == 1 && frame.ends_stream()), "{last:?}");
+    drop(client);
+    assert!(rig.report().is_graceful());
 }

@@ -45,10 +45,12 @@ mod hyper_hostile;
 mod hyper_rules;
 #[cfg(feature = "hyper")]
 mod hyper_slow;
+mod idle;
 #[cfg(feature = "http")]
 mod lame_duck;
 #[cfg(feature = "http")]
 mod limits;
+mod main_service;
 mod no_time;
 mod package;
 mod promises;
@@ -57,7 +59,9 @@ mod properties;
 #[cfg(feature = "http")]
 #[path = "../common/reader.rs"]
 mod reader;
+mod readiness;
 mod readme;
+mod reload;
 mod rig;
 #[cfg(all(feature = "http", feature = "hyper"))]
 mod slow_clients;

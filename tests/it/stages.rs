@@ -308,7 +308,7 @@ fn each_change_of_the_phase_can_be_waited_for() {
     assert_eq!(
         *phases.borrow(),
         [
-            (Phase::Starting, true),
+            (Phase::Starting, false),
             (Phase::Serving, true),
             (Phase::LameDuck, false),
             (Phase::Draining, false),

@@ -43,13 +43,11 @@ pub fn judge(world: &World, report: &Report, watch: &Watch) {
     if report.took > world.plan.grace {
         world.violation(format_args!("it took {:?}", report.took));
     }
-    let all_well = report.stragglers.is_empty()
-        && report.aborted.is_none()
-        && !report.services.iter().any(|service| service.outcome.is_failure());
+    let all_well = report.stragglers.is_empty() && report.aborted.is_none() && !has_failed(report);
     if report.is_graceful() != all_well {
         world.violation(format_args!("the report is wrong: {report}"));
     }
-    if !watch.cause.is_some_and(|at| is_a_cause(world, &report.cause, at)) {
+    if !watch.cause.is_some_and(|at| is_a_cause(world, watch, &report.cause, at)) {
         world.violation(format_args!("that was not the first cause: {report}"));
     }
     if report.aborted.is_some() && !world.aborted.get() {
@@ -77,11 +75,13 @@ fn judge_straggler(world: &World, watch: &Watch, left: &Straggler) -> Result<(),
 }
 
 /// Whether this happened at this time.
-fn is_a_cause(world: &World, cause: &Cause, time: Duration) -> bool {
+fn is_a_cause(world: &World, watch: &Watch, cause: &Cause, time: Duration) -> bool {
     let mut until_then = world.plan.events.iter().filter(|(at, _)| *at <= time);
     match cause {
-        Cause::Signal(signal) => until_then
-            .any(|(at, event)| *at == time && matches!(event, Event::Signal(one) if one == signal)),
+        Cause::Signal(signal) => until_then.any(|(at, event)| {
+            let is_it = matches!(event, Event::Signal(one) if one == signal);
+            *at == time && is_it && !world.plan.life.is_reload(event)
+        }),
         Cause::Trigger => {
             until_then.any(|(at, event)| *at == time && matches!(event, Event::Trigger))
         }
@@ -96,8 +96,16 @@ fn is_a_cause(world: &World, cause: &Cause, time: Duration) -> bool {
                 }),
             }
         }
+        Cause::MainEnded(_) | Cause::NotReady(_) | Cause::Idle => {
+            watch.life.is_a_cause(world, cause, time)
+        }
         Cause::AllFinished => all_have_finished(world, time),
     }
+}
+
+fn has_failed(report: &Report) -> bool {
+    let failed = report.services.iter().any(|service| service.outcome.is_failure());
+    failed || matches!(report.cause, Cause::NotReady(_))
 }
 
 fn exit_status(report: &Report) -> u8 {
@@ -106,7 +114,7 @@ fn exit_status(report: &Report) -> u8 {
         Some(Signal::Int) => 130,
         Some(Signal::Quit) => 131,
         Some(_term) => 143,
-        None if report.services.iter().any(|service| service.outcome.is_failure()) => 1,
+        None if has_failed(report) => 1,
         None if !report.stragglers.is_empty() => 124,
         None => 0,
     }

@@ -4,7 +4,7 @@
 //! what fails, and when shutdown begins (`plan.rs`, `net.rs`). One executor, a manual clock that jumps
 //! from one sleep to the next, and an in-memory network make of it one run (`run.rs`). What clients
 //! and handlers see is noted (`world.rs`, `client.rs`, `server.rs`) and judged, at every instant
-//! (`watch.rs`, `phases.rs`) and at the end (`judge.rs`, `talk.rs`, `accounts.rs`).
+//! (`watch.rs`, `phases.rs`, `life.rs`) and at the end (`judge.rs`, `talk.rs`, `accounts.rs`).
 //!
 //! ```text
 //! cargo test --test sim                        2,000 seeds
@@ -16,6 +16,7 @@ mod accounts;
 mod client;
 mod content;
 mod judge;
+mod life;
 mod memory;
 mod net;
 mod phases;

@@ -23,6 +23,7 @@ impl Phases {
         let first_is_over = world.told(0) || have_ended(world, 0);
         let expected = match () {
             () if finished => Phase::Ended,
+            () if !world.leaving() && !world.life.was_ready.get() => Phase::Starting,
             () if !world.leaving() => Phase::Serving,
             () if !first_is_over && !world.plan.lame_duck.is_zero() => Phase::LameDuck,
             () => Phase::Draining,

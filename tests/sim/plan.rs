@@ -6,6 +6,8 @@ use adieu::Signal;
 use adieu::http::Limits;
 use fastrand::Rng;
 
+use crate::life::LifePlan;
+
 /// Everything that happens in one run, except for how reads and writes are split (`net.rs`).
 #[derive(Debug)]
 pub struct Plan {
@@ -21,6 +23,7 @@ pub struct Plan {
     pub events: Vec<(Duration, Event)>,
     /// What happens at the first instant happens before the run has its first turn.
     pub early: bool,
+    pub life: LifePlan,
 }
 
 #[derive(Debug)]
@@ -134,21 +137,21 @@ pub enum Talk {
 const IDLE: Duration = Duration::from_millis(500);
 
 /// Few different lengths of time, so that things often happen at the same instant.
-fn moment(rng: &mut Rng) -> Duration {
+pub fn moment(rng: &mut Rng) -> Duration {
     const MILLIS: [u64; 12] = [0, 1, 10, 20, 50, 100, 200, 500, 1000, 1500, 2000, 3000];
     Duration::from_millis(MILLIS[rng.usize(..MILLIS.len())])
 }
 
 /// Mostly no time at all.
-fn rest(rng: &mut Rng) -> Duration {
+pub fn rest(rng: &mut Rng) -> Duration {
     if one_in(rng, 4) { moment(rng) } else { Duration::ZERO }
 }
 
-fn one_in(rng: &mut Rng, many: usize) -> bool {
+pub fn one_in(rng: &mut Rng, many: usize) -> bool {
     rng.usize(..many) == 0
 }
 
-fn several<T>(rng: &mut Rng, most: usize, mut one: impl FnMut(&mut Rng) -> T) -> Vec<T> {
+pub fn several<T>(rng: &mut Rng, most: usize, mut one: impl FnMut(&mut Rng) -> T) -> Vec<T> {
     let count = rng.usize(1..=most);
     (0..count).map(|_| one(rng)).collect()
 }
@@ -184,13 +187,14 @@ impl Plan {
                 events.extend(several(rng, 3, |rng| (moment(rng), trouble(rng, &served))));
             }
         }
+        let life = LifePlan::draw(seed, &services, &mut events);
         events.sort_by_key(|(at, _)| *at);
         let grace = [0, 0, 1_000, 3_000, 10_000, 10_000][rng.usize(..6)];
         let grace = Duration::from_millis(grace);
         let (stages, reserves) = stages(rng, services.len(), grace);
         let early = one_in(rng, 4);
         let lame_duck = rest(rng);
-        Plan { seed, lame_duck, grace, reserves, services, stages, clients, events, early }
+        Plan { seed, lame_duck, grace, reserves, services, stages, clients, events, early, life }
     }
 }
 
@@ -202,6 +206,13 @@ fn stages(rng: &mut Rng, services: usize, grace: Duration) -> (Vec<usize>, Vec<D
     let reserve = |rng: &mut Rng| grace * rng.u32(..4) / (4 * count as u32);
     let reserves = (0..count).map(|_| reserve(rng)).collect();
     (stages, reserves)
+}
+
+impl Event {
+    /// Whether it asks for the end of the run, if SIGHUP does.
+    pub fn is_cause(&self) -> bool {
+        matches!(self, Event::Signal(_) | Event::Trigger)
+    }
 }
 
 impl ServicePlan {

@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use adieu::testing::memory;
-use adieu::{Report, Signal, Supervisor, Trigger};
-use async_channel::Sender;
-use futures_lite::future;
+use adieu::{Hangup, Report, Signal, SignalSource, Supervisor, Terms, Trigger};
+use async_channel::{Receiver, Sender};
+use futures_lite::{Stream, future};
 use smol::LocalExecutor;
 
 use crate::plan::{Event, Plan};
@@ -21,6 +21,22 @@ const INSTANTS: usize = 20_000;
 
 /// Two signals closer together than this are one request.
 const PAIR: Duration = Duration::from_millis(100);
+
+/// The plan's signals, of which SIGHUP may ask for a reload.
+struct Signals {
+    received: Receiver<Signal>,
+    reloads: bool,
+}
+
+impl SignalSource for Signals {
+    fn signals(self, _terms: Terms) -> impl Stream<Item = Signal> {
+        self.received
+    }
+
+    fn hangup(&self) -> Hangup {
+        if self.reloads { Hangup::Reload } else { Hangup::ShutDown }
+    }
+}
 
 /// What a seed has come to.
 pub struct Outcome {
@@ -61,6 +77,12 @@ fn perform(
     let (signals, received) = async_channel::unbounded();
     let mut supervisor = Supervisor::new().clock(world.clock.clone()).grace(world.plan.grace);
     supervisor = supervisor.lame_duck(world.plan.lame_duck);
+    if let Some(time) = world.plan.life.ready_within {
+        supervisor = supervisor.ready_within(time);
+    }
+    if let Some(time) = world.plan.life.idle {
+        supervisor = supervisor.exit_when_idle(time);
+    }
     let mut listeners = listeners.into_iter().enumerate().peekable();
     for (stage, reserve) in world.plan.reserves.iter().enumerate() {
         if stage > 0 {
@@ -71,7 +93,11 @@ fn perform(
             listeners.next_if(|(number, _)| world.plan.stages[*number] == stage)
         {
             let service = Simulated { world: world.clone(), number, listener };
-            supervisor = supervisor.service(&number.to_string(), service);
+            let name = number.to_string();
+            supervisor = match world.plan.life.mains[number] {
+                true => supervisor.main(&name, service),
+                false => supervisor.service(&name, service),
+            };
         }
     }
     let trigger = supervisor.trigger();
@@ -80,7 +106,8 @@ fn perform(
     for (_, event) in &world.plan.events[..early] {
         happen(world, event, &signals, &trigger);
     }
-    let run = executor.spawn(supervisor.run(received));
+    let run = executor
+        .spawn(supervisor.run(Signals { received, reloads: world.plan.life.reloads.is_some() }));
     for number in 0..world.plan.clients.len() {
         executor.spawn(client::live(world.clone(), number)).detach();
     }
@@ -117,6 +144,10 @@ fn happen(world: &World, event: &Event, signals: &Sender<Signal>, trigger: &Trig
     let now = world.now();
     world.tell(format_args!("{event:?}"));
     match event {
+        Event::Signal(signal) if world.plan.life.is_reload(event) => {
+            world.life.ask_for_reload(world);
+            let _ = signals.try_send(*signal);
+        }
         Event::Signal(signal) => {
             let first = world.signalled.get().unwrap_or(now);
             world.signalled.set(Some(first));

@@ -18,6 +18,7 @@ use futures_lite::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWriteExt, Stream}
 
 use crate::client::id;
 use crate::content::content;
+use crate::life::accompany;
 use crate::net::{UnkindListener, UnkindStream};
 use crate::plan::{BodyPlan, ServicePlan, Then};
 use crate::talk::talk;
@@ -33,6 +34,13 @@ pub struct Simulated {
 
 impl Service for Simulated {
     async fn serve(self, cx: Context) -> std::result::Result<(), BoxError> {
+        let (world, number) = (self.world.clone(), self.number);
+        accompany(&world, number, &cx, self.work(cx.clone())).await
+    }
+}
+
+impl Simulated {
+    async fn work(self, cx: Context) -> std::result::Result<(), BoxError> {
         let Simulated { world, number, listener } = self;
         let shutdown = cx.shutdown().clone();
         world.status.borrow_mut().get_or_insert(cx.status().clone());

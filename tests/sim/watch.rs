@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use adieu::Signal;
 
+use crate::life::LifeWatch;
 use crate::net::look;
 use crate::phases::Phases;
 use crate::plan::{ClientPlan, Event, ServicePlan, Talk};
@@ -26,6 +27,7 @@ pub struct Watch {
     told: Vec<Option<Duration>>,
     pub finished: Option<Duration>,
     phases: Phases,
+    pub life: LifeWatch,
 }
 
 impl Watch {
@@ -34,6 +36,7 @@ impl Watch {
         self.told.resize(world.plan.reserves.len(), None);
         world.served.iter().for_each(|served| served.failed_accepts.set(0));
         self.connections(world);
+        self.life.look(world);
         self.phases.look(world, finished);
         if !world.leaving() {
             if has_cause(world) {
@@ -214,12 +217,14 @@ fn has_cause(world: &World) -> bool {
         .plan
         .events
         .iter()
-        .any(|(at, event)| past(at) && matches!(event, Event::Signal(_) | Event::Trigger));
+        .any(|(at, event)| past(at) && event.is_cause() && !world.plan.life.is_reload(event));
     let failed = world.plan.services.iter().any(|service| match service {
         ServicePlan::Fails(at) | ServicePlan::Panics(at) => past(at),
         _ => false,
     });
-    asked || failed || all_have_finished(world, world.now())
+    let mut services = 0..world.served.len();
+    let ended = services.any(|number| world.plan.life.has_ended(world, number, world.now()));
+    asked || failed || ended || all_have_finished(world, world.now())
 }
 
 /// Whether every service that keeps a run alive had come to its end by itself at this time.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use adieu::testing::{ManualClock, Network};
 use adieu::{Clock, Shutdown, Status};
 
+use crate::life::Life;
 use crate::net::SharedEnd;
 use crate::plan::Plan;
 use crate::reader::Answer;
@@ -91,6 +92,8 @@ pub struct World {
     /// The run as its services see it, and when each stage is told.
     pub status: RefCell<Option<Status>>,
     pub stops: Vec<RefCell<Option<Shutdown>>>,
+    /// What is seen of readiness and reloads.
+    pub life: Life,
     /// When shutdown began, as `watch.rs` saw it.
     pub cause: Cell<Option<Duration>>,
     /// When the first signal was sent.
@@ -127,6 +130,7 @@ impl World {
             served: networks.into_iter().map(served).collect(),
             status: RefCell::default(),
             stops: plan.reserves.iter().map(|_| RefCell::default()).collect(),
+            life: Life::new(plan.services.len()),
             cause: Cell::default(),
             signalled: Cell::default(),
             aborted: Cell::default(),
@@ -162,7 +166,7 @@ impl World {
     }
 
     pub fn leaving(&self) -> bool {
-        self.status.borrow().as_ref().is_some_and(|status| !status.is_ready())
+        self.status.borrow().as_ref().is_some_and(|status| status.leaving().has_begun())
     }
 
     /// Whether a stage was told to stop.

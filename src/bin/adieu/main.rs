@@ -50,6 +50,9 @@ async fn serve(options: Options) -> std::result::Result<Report, BoxError> {
     let admin = options.admin.as_deref().map(|address| sockets.listener(ADMIN, address));
     let admin = admin.transpose()?.map(Admin::new);
     let mut supervisor = Supervisor::new().grace(options.grace).lame_duck(options.lame_duck);
+    if let Some(time) = options.exit_idle {
+        supervisor = supervisor.exit_when_idle(time);
+    }
     for (number, (name, server)) in servers.into_iter().enumerate() {
         match (options.is_default_pair, server.listener().port()) {
             (true, Some(port)) => info!("server {} listening on port {port}", number + 1),

@@ -22,6 +22,9 @@ Options:
   --lame-duck DURATION
                       how long to go on accepting before the shutdown, not ready and with
                       Connection: close, for load balancers; part of --grace [default: 0s]
+  --exit-idle DURATION
+                      shut down when nobody has been connected for so long, for a parent that
+                      starts the program again when somebody comes [default: never]
   --delay DURATION    how long every answer takes, to watch a drain with [default: 0s]
   --timeline FILE     draw the shutdown, as SVG; FILE is emptied at the start, and written when
                       all is over
@@ -54,6 +57,7 @@ pub struct Options {
     pub reuse_port: bool,
     pub grace: Duration,
     pub lame_duck: Duration,
+    pub exit_idle: Option<Duration>,
     pub delay: Duration,
     pub timeline: Option<Picture>,
 }
@@ -71,6 +75,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     let mut reuse_port = false;
     let mut grace = adieu::GRACE;
     let mut lame_duck = Duration::ZERO;
+    let mut exit_idle = None;
     let mut delay = Duration::ZERO;
     let mut timeline: Option<PathBuf> = None;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
@@ -81,6 +86,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
             Long("grace") => grace = duration(&value(&mut parser, "--grace")?, "--grace")?,
             Long("lame-duck") => {
                 lame_duck = duration(&value(&mut parser, "--lame-duck")?, "--lame-duck")?
+            }
+            Long("exit-idle") => {
+                exit_idle = Some(duration(&value(&mut parser, "--exit-idle")?, "--exit-idle")?)
             }
             Long("delay") => delay = duration(&value(&mut parser, "--delay")?, "--delay")?,
             Long("timeline") => timeline = Some(value(&mut parser, "--timeline")?.into()),
@@ -110,6 +118,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
         reuse_port,
         grace,
         lame_duck,
+        exit_idle,
         delay,
         // Last, since it empties a file: nothing else may be wrong.
         timeline: timeline.map(Picture::begin).transpose()?,

@@ -1,22 +1,35 @@
-//! A run as it looks from inside: its phase, its services, whom it waits for.
+//! A run as it looks from inside: its phase, its services, whether it is ready, whom it waits for.
 //!
 //! The supervisor writes it, every service can read it through
 //! [`Context::status`](crate::Context::status): a readiness probe, an admin page, a notifier.
 
-use std::cell::{Cell, OnceCell, RefCell};
-use std::future::{Future, pending};
+mod causes;
+mod changes;
+mod readiness;
+mod reloads;
+
+use std::cell::{Cell, OnceCell};
+use std::future::Future;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use async_signal::Signal;
+use futures_lite::Stream;
 use log::info;
 
-use crate::clock::Clock;
-use crate::report::{Cause, Ending, ExitCodes, Report, Straggler};
+use crate::clock::{Clock, sleep_until};
+use crate::report::{Cause, Ending, ExitCodes, Report, Straggler, Unready};
 use crate::shutdown::{Phase, Shutdown, Trigger, shutdown};
 use crate::slot::{ServiceStatus, Slot};
 use crate::stage::Stage;
 use crate::words::{LOG, Left};
+
+pub(crate) use causes::Causes;
+pub use readiness::NotReady;
+use readiness::Readiness;
+#[cfg(feature = "hyper")]
+pub(crate) use readiness::Ready;
+use reloads::Reloads;
 
 /// How many stragglers the log names each second.
 const LOGGED_EACH_SECOND: usize = 5;
@@ -31,35 +44,31 @@ pub struct Status(Rc<View>);
 struct View {
     clock: Rc<dyn Clock>,
     began: Instant,
-    phase: Cell<Phase>,
+    readiness: Rc<Readiness>,
+    reloads: Rc<Reloads>,
+    causes: Causes,
     ending: OnceCell<Ending>,
-    leave: Trigger,
-    leaving: Shutdown,
     /// Begins when nobody may be waited for any more.
     rush: (Trigger, Shutdown),
     /// When it began.
     rushed_at: Cell<Option<Instant>>,
-    /// One for each change: it shuts down when the change comes.
-    change: RefCell<(Trigger, Shutdown)>,
     stages: OnceCell<Vec<Stage>>,
     /// The part of the grace period that is kept for each stage.
     reserves: Vec<Duration>,
 }
 
 impl Status {
-    pub(crate) fn new(clock: Rc<dyn Clock>, reserves: Vec<Duration>) -> Status {
-        let began = clock.now();
-        let (leave, leaving) = shutdown();
+    pub(crate) fn new(clock: Rc<dyn Clock>, causes: Causes, reserves: Vec<Duration>) -> Status {
+        let readiness = Readiness::new(clock.clone());
         Status(Rc::new(View {
+            began: clock.now(),
             clock,
-            began,
-            phase: Cell::new(Phase::Starting),
+            reloads: Reloads::new(readiness.ready().clone()),
+            readiness,
+            causes,
             ending: OnceCell::new(),
-            leave,
-            leaving,
             rush: shutdown(),
             rushed_at: Cell::new(None),
-            change: RefCell::new(shutdown()),
             stages: OnceCell::new(),
             reserves,
         }))
@@ -67,11 +76,11 @@ impl Status {
 
     /// How far the run has come.
     pub fn phase(&self) -> Phase {
-        self.0.phase.get()
+        self.0.readiness.phase()
     }
 
-    /// Waits for the next change of the [phase](Status::phase), or of whether the run
-    /// [is ready](Status::is_ready). It counts from this call on, and not from the first poll, so
+    /// Waits for the next change of the [phase](Status::phase), of who is [not ready](Status::not_ready),
+    /// or of whether services [are reloading](Status::is_reloading). It counts from this call on, and not from the first poll, so
     /// nothing is missed between a look and the wait. Cancel-safe.
     ///
     /// ```
@@ -84,19 +93,30 @@ impl Status {
     /// # }
     /// ```
     pub fn changed(&self) -> impl Future<Output = ()> + 'static {
-        let change = self.0.change.borrow().1.clone();
-        async move { change.begun().await }
+        self.0.readiness.ready().changed()
     }
 
-    /// Whether new work should be sent here: until the first cause to stop.
+    /// Whether new work should be sent here: all services have started, none of them
+    /// [holds readiness back](crate::Context::not_ready), and no cause to stop has come.
     pub fn is_ready(&self) -> bool {
-        !self.0.leaving.has_begun()
+        self.0.readiness.ready().get()
+    }
+
+    /// Which services hold readiness back, and why. Empty does not mean that the run
+    /// [is ready](Status::is_ready): it may be about to start or to end.
+    pub fn not_ready(&self) -> Vec<Unready> {
+        self.0.readiness.held()
+    }
+
+    /// Whether a service has been told of a [reload](crate::Context::reloads) and is not done with it.
+    pub fn is_reloading(&self) -> bool {
+        self.0.reloads.are_under_way()
     }
 
     /// Begins with the first cause, when the run stops being ready; a service is told to stop
     /// ([`Context::shutdown`](crate::Context::shutdown)) only after the lame duck period.
     pub fn leaving(&self) -> &Shutdown {
-        &self.0.leaving
+        self.0.readiness.leaving()
     }
 
     /// Why the run is coming to its end; `None` before it is.
@@ -142,10 +162,7 @@ impl Status {
 
     /// Sleeps; for ever if there is no such instant.
     pub(crate) async fn sleep_until(&self, at: Option<Instant>) {
-        match at {
-            Some(at) => self.0.clock.sleep_until(at).await,
-            None => pending().await,
-        }
+        sleep_until(&*self.0.clock, at).await
     }
 
     /// Says, at each whole second from the cause on, who is left. Never done.
@@ -248,23 +265,56 @@ impl Status {
         &self.0.rush.1
     }
 
+    /// All services have had their first turn. The run serves once nobody holds readiness back.
+    pub(crate) fn start(&self) {
+        self.0.readiness.start();
+    }
+
     pub(crate) fn enter(&self, phase: Phase) {
-        if self.0.phase.replace(phase) != phase {
-            self.tell_of_change();
+        self.0.readiness.enter(phase);
+    }
+
+    pub(crate) fn hold_readiness(&self, service: &str, reason: String) -> NotReady {
+        self.0.readiness.hold(service, reason)
+    }
+
+    #[cfg(feature = "hyper")]
+    pub(crate) fn ready(&self) -> &Ready {
+        self.0.readiness.ready()
+    }
+
+    pub(crate) fn causes(&self) -> &Causes {
+        &self.0.causes
+    }
+
+    /// Waits for a cause that time alone brings.
+    pub(crate) async fn overdue(&self) -> Cause {
+        let first = self.stages().first().expect("there is a stage from the beginning");
+        self.0.causes.overdue(&*self.0.clock, &self.0.readiness, first).await
+    }
+
+    /// Asks the services to reload; a run that is about to end does not.
+    pub(crate) fn reload(&self) {
+        if !self.leaving().has_begun() {
+            self.0.reloads.ask();
         }
     }
 
-    fn tell_of_change(&self) {
-        let (change, _) = self.0.change.replace(shutdown());
-        change.shut_down();
+    /// How many reloads were asked for.
+    #[cfg(feature = "systemd")]
+    pub(crate) fn reloads_asked(&self) -> u64 {
+        self.0.reloads.asked()
+    }
+
+    pub(crate) fn reloads(&self, until: Shutdown) -> impl Stream<Item = ()> + 'static {
+        self.0.reloads.stream(until)
     }
 
     /// Notes that the run has begun to end: from now on it is not ready. To be called once.
     pub(crate) fn begin_ending(&self, ending: Ending) -> &Ending {
         let ending = self.0.ending.get_or_init(|| ending);
         self.slots().for_each(|slot| slot.register().note_cause());
-        self.0.leave.shut_down();
-        self.tell_of_change();
+        self.0.readiness.leave();
         ending
     }
 }

@@ -7,23 +7,23 @@ use std::time::Instant;
 use async_signal::Signal;
 use futures_lite::{Stream, StreamExt};
 
+use super::terms::PAIR;
 use crate::clock::Clock;
-use crate::process::PAIR;
 
 /// The signals that a run is sent, and when the first one came.
-pub(super) struct Requests<'a, S> {
+pub(crate) struct Requests<'a, S> {
     signals: Pin<&'a mut S>,
     clock: &'a dyn Clock,
     first: Option<Instant>,
 }
 
 impl<'a, S: Stream<Item = Signal>> Requests<'a, S> {
-    pub(super) fn new(signals: Pin<&'a mut S>, clock: &'a dyn Clock) -> Requests<'a, S> {
+    pub(crate) fn new(signals: Pin<&'a mut S>, clock: &'a dyn Clock) -> Requests<'a, S> {
         Requests { signals, clock, first: None }
     }
 
     /// Waits for the first signal.
-    pub(super) async fn first(&mut self) -> Signal {
+    pub(crate) async fn first(&mut self) -> Signal {
         let signal = self.next().await;
         self.first = Some(self.clock.now());
         signal
@@ -34,7 +34,7 @@ impl<'a, S: Stream<Item = Signal>> Requests<'a, S> {
     ///
     /// If the run ends for another reason than a signal, the first signal asks for what is happening
     /// already.
-    pub(super) async fn impatient(&mut self, aborts: bool) -> Signal {
+    pub(crate) async fn impatient(&mut self, aborts: bool) -> Signal {
         loop {
             let signal = self.next().await;
             let now = self.clock.now();

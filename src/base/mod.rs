@@ -1,0 +1,6 @@
+//! What stands under everything else, and knows nothing of servers.
+
+pub(crate) mod sys;
+mod woken;
+
+pub(crate) use woken::WhenWoken;
