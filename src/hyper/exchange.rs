@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::net::Peer;
 use crate::server::Connection;
 use crate::shutdown::{Shutdown, Trigger};
+#[cfg(feature = "grpc")]
 use crate::status::Ready;
 
 /// What a service may want to know besides the request: an extension of every request.
@@ -25,6 +26,7 @@ struct Known {
     peer: Peer,
     shutdown: Shutdown,
     requested: Trigger,
+    #[cfg(feature = "grpc")]
     ready: Ready,
 }
 
@@ -41,6 +43,7 @@ impl Exchange {
             peer: connection.peer().clone(),
             shutdown: connection.shutdown().clone(),
             requested: status.causes().trigger().clone(),
+            #[cfg(feature = "grpc")]
             ready: status.ready().clone(),
         }))
     }

@@ -4,6 +4,7 @@ use std::future::pending;
 use std::io;
 use std::time::Duration;
 
+#[cfg(feature = "http")]
 use adieu::testing::settle;
 use adieu::{Cause, Context, Error, Outcome, Signal, Supervisor};
 use futures_lite::{future, stream};
