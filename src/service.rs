@@ -91,6 +91,12 @@ impl Context {
         Some(self.deadline()?.saturating_duration_since(self.clock().now()))
     }
 
+    /// Begins the shutdown of the whole run, as [`Supervisor::trigger`](crate::Supervisor::trigger)
+    /// does. Repeats are no-ops.
+    pub fn shut_down(&self) {
+        self.status.shut_down();
+    }
+
     /// The run that the service belongs to, to be looked at.
     pub fn status(&self) -> &Status {
         &self.status

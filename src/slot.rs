@@ -85,6 +85,7 @@ impl Slot {
             phase: if self.has_ended() { Phase::Ended } else { self.register.phase() },
             counts: self.register.counts(),
             open: self.register.open_by_state(),
+            addresses: self.register.addresses(),
         }
     }
 
@@ -156,4 +157,6 @@ pub struct ServiceStatus {
     pub counts: Counts,
     /// Its open connections: each state with how many are in it.
     pub open: OpenByState,
+    /// Where it listens, or has listened. Empty for a service without a [`Server`](crate::Server).
+    pub addresses: Vec<String>,
 }

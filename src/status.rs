@@ -33,6 +33,7 @@ struct View {
     began: Instant,
     phase: Cell<Phase>,
     ending: OnceCell<Ending>,
+    requested: Trigger,
     leave: Trigger,
     leaving: Shutdown,
     /// Begins when nobody may be waited for any more.
@@ -47,7 +48,7 @@ struct View {
 }
 
 impl Status {
-    pub(crate) fn new(clock: Rc<dyn Clock>, reserves: Vec<Duration>) -> Status {
+    pub(crate) fn new(clock: Rc<dyn Clock>, reserves: Vec<Duration>, requested: Trigger) -> Status {
         let began = clock.now();
         let (leave, leaving) = shutdown();
         Status(Rc::new(View {
@@ -55,6 +56,7 @@ impl Status {
             began,
             phase: Cell::new(Phase::Starting),
             ending: OnceCell::new(),
+            requested,
             leave,
             leaving,
             rush: shutdown(),
@@ -138,6 +140,11 @@ impl Status {
             more += slot.name_stragglers(&mut named, most);
         }
         (named, more)
+    }
+
+    /// Asks for the shutdown, as a trigger of the supervisor does.
+    pub(crate) fn shut_down(&self) {
+        self.0.requested.shut_down();
     }
 
     /// Sleeps; for ever if there is no such instant.

@@ -175,7 +175,7 @@ impl Supervisor {
         let (failed, failures) = async_channel::unbounded();
         let (shorter_limits, shortened) = async_channel::bounded(1);
         let reserves = stages.iter().map(|stage| stage.reserve).collect();
-        let status = Status::new(clock.clone(), reserves);
+        let status = Status::new(clock.clone(), reserves, requested.0.clone());
         let start = Start { executor, status: &status, failed, shorter_limits };
         let stages = stages.into_iter().enumerate();
         let stages = stages.map(|(number, stage)| start.stage(number, stage.services));

@@ -49,6 +49,9 @@ async fn serve(options: Options) -> std::result::Result<Report, BoxError> {
     }
     let admin = options.admin.as_deref().map(|address| sockets.listener(ADMIN, address));
     let admin = admin.transpose()?.map(Admin::new);
+    let admin = admin.map(|admin| {
+        admin.program("adieu", env!("CARGO_PKG_VERSION")).allow_drain(options.admin_drain)
+    });
     let mut supervisor = Supervisor::new().grace(options.grace).lame_duck(options.lame_duck);
     for (number, (name, server)) in servers.into_iter().enumerate() {
         match (options.is_default_pair, server.listener().port()) {

@@ -17,6 +17,7 @@ Options:
   --listen NAME=ADDR  a server to start; may be repeated, and replaces the default pair
                       server1=[::]:8080 server2=[::]:8081 ([::] is all interfaces)
   --admin ADDR        where to answer /livez, /readyz, /metrics and a page at /; closes last
+  --admin-drain       let POST /drain on the admin server begin the shutdown
   --reuse-port        share the ports with a successor that starts before this process ends
   --grace DURATION    how long the shutdown may take before it cuts off [default: 10s]
   --lame-duck DURATION
@@ -51,6 +52,7 @@ pub struct Options {
     pub listen: Vec<Listen>,
     pub is_default_pair: bool,
     pub admin: Option<String>,
+    pub admin_drain: bool,
     pub reuse_port: bool,
     pub grace: Duration,
     pub lame_duck: Duration,
@@ -68,6 +70,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     let mut parser = lexopt::Parser::from_iter(arguments);
     let mut listen = Vec::new();
     let mut admin = None;
+    let mut admin_drain = false;
     let mut reuse_port = false;
     let mut grace = adieu::GRACE;
     let mut lame_duck = Duration::ZERO;
@@ -77,6 +80,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
         match argument {
             Long("listen") => listen.push(server(&value(&mut parser, "--listen")?, &listen)?),
             Long("admin") => admin = Some(value(&mut parser, "--admin")?),
+            Long("admin-drain") => admin_drain = true,
             Long("reuse-port") => reuse_port = true,
             Long("grace") => grace = duration(&value(&mut parser, "--grace")?, "--grace")?,
             Long("lame-duck") => {
@@ -94,6 +98,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     if !lame_duck.is_zero() && lame_duck >= grace {
         return Err("--lame-duck: it must be shorter than --grace, which includes it".to_owned());
     }
+    if admin_drain && admin.is_none() {
+        return Err("--admin-drain: there is no --admin".to_owned());
+    }
     if admin.is_some() && listen.iter().any(|listen: &Listen| listen.name == ADMIN) {
         return Err(format!("--listen: {ADMIN:?} is the server of --admin"));
     }
@@ -107,6 +114,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
         listen,
         is_default_pair,
         admin,
+        admin_drain,
         reuse_port,
         grace,
         lame_duck,
