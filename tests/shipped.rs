@@ -78,9 +78,16 @@ fn two_servers_at_one_address_are_an_error_that_names_both() {
     refuses(&["--listen", &one, "--listen", &two], 1, &listens);
     refuses(&["--listen", &one, "--admin", &given], 1, &listens);
     // The system would give each of them half of the clients.
-    let listens = format!("two: cannot listen on {given}: server \"one\" listens on {given}");
+    let listens =
+        format!(": this process listens there already; server \"one\" listens on {given}");
     refuses(&["--reuse-port", "--listen", &one, "--listen", &two], 1, &listens);
     refuses(&["--reuse-port", "--listen", &one, "--listen", &by_name], 1, &listens);
+    // What is not for one interface alone overlaps.
+    for all in ["[::]", "0.0.0.0"] {
+        let all = format!("two={all}:{port}");
+        refuses(&["--reuse-port", "--listen", &one, "--listen", &all], 1, &listens);
+        refuses(&["--listen", &one, "--listen", &all], 1, &format!("; server \"one\" listens on"));
+    }
 }
 
 #[test]
