@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use log::warn;
+use log::{Level, warn};
 
 use crate::group::Group;
 use crate::register::{Counts, OpenByState, Register, State};
@@ -116,9 +116,9 @@ impl Slot {
         let before = named.len();
         self.name_stragglers(named, usize::MAX);
         let cut_off = &named[before..];
-        cut_off.iter().take(LOGGED_AT_THE_END).for_each(|one| warn!(target: LOG, "cut off: {one}"));
+        cut_off.iter().take(LOGGED_AT_THE_END).for_each(|one| one.log(Level::Warn, "cut off:"));
         if let more @ 1.. = cut_off.len().saturating_sub(LOGGED_AT_THE_END) {
-            warn!(target: LOG, "cut off: {more} more of {}", self.name);
+            warn!(target: LOG, service = self.name(), more; "cut off: {more} more of {}", self.name);
         }
         let mut outcome = self.outcome.borrow_mut();
         // A failure that came before is still what happened to it.

@@ -72,7 +72,7 @@ impl Desk {
         if request.header("origin").is_some() {
             return text(StatusCode::Forbidden, "not for pages of a browser\n");
         }
-        info!(target: LOG, "{} asks for the shutdown", exchange.peer());
+        info!(target: LOG, peer:% = exchange.peer(); "{} asks for the shutdown", exchange.peer());
         self.status.shut_down();
         text(StatusCode::Accepted, "shutting down\n")
     }

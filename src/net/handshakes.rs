@@ -39,7 +39,7 @@ mod linux {
     pub(in crate::net) fn refuse_newcomers(listener: &TcpListener) -> bool {
         let attached = sys::attach_filter(listener, &NO_NEW_ONES);
         if let Err(error) = &attached {
-            warn!(target: LOG, "cannot keep new handshakes away, some may be lost: {error}");
+            warn!(target: LOG, error:%; "cannot keep new handshakes away, some may be lost: {error}");
         }
         attached.is_ok()
     }
@@ -61,7 +61,7 @@ mod linux {
                 Ok(handshakes) => HalfOpen::Known(handshakes),
                 Err(error) => {
                     let wait = "so handshakes on a shared port get all of their time";
-                    warn!(target: LOG, "cannot read /proc/self/net/tcp, {wait}: {error}");
+                    warn!(target: LOG, error:%; "cannot read /proc/self/net/tcp, {wait}: {error}");
                     HalfOpen::Unknown
                 }
             }

@@ -139,7 +139,9 @@ impl TcpListener {
                 let why = format!("{this} listens there already");
                 return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
             }
-            others => warn!(target: LOG, "{address} is shared: {others} listens there too"),
+            others => {
+                warn!(target: LOG, address:%, processes:% = others; "{address} is shared: {others} listens there too")
+            }
         }
         Ok(())
     }

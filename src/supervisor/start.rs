@@ -66,7 +66,7 @@ impl Start<'_> {
             let serving = AssertUnwindSafe(async move { serve(cx).await });
             let ended = Outcome::of(serving.catch_unwind().await);
             if ended.is_failure() {
-                error!(target: LOG, "{name} {ended}");
+                error!(target: LOG, service = &*name; "{name} {ended}");
                 // Unbounded, and read until the run is over.
                 let _ = failed.try_send(name);
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
+use crate::lines::Format;
 use crate::picture::Picture;
 
 const HELP: &str = "\
@@ -26,12 +27,21 @@ Options:
   --delay DURATION    how long every answer takes, to watch a drain with [default: 0s]
   --timeline FILE     draw the shutdown, as SVG; FILE is emptied at the start, and written when
                       all is over
+  --log-format FORMAT plain, time (in UTC, before each line) or json (one object a line, with the
+                      line's fields) [default: plain on a terminal and in the journal, else time]
   --help              print this
   --version           print the version
 
 A socket that systemd hands over (LISTEN_FDS) goes to the server of its name.
 A DURATION is written 500ms, 10s or 1m. RUST_LOG sets what is logged [default: info];
 RUST_LOG=info,adieu::access=debug logs every request as well.
+
+What a shutdown does:
+  1. /readyz says 503. For as long as --lame-duck says, new clients are still served.
+  2. Ports close, and so do idle connections; a request that has arrived is answered.
+  3. Requests in flight finish. Each second the log names those that are waited for.
+  4. When all are done, it says a graceful bye and exits with 0.
+  5. After --grace, what is left is cut off and named, and it exits with 124.
 
 SIGINT (Ctrl-C), SIGTERM and SIGHUP (unless started to ignore it) begin the shutdown;
 SIGQUIT shuts down without waiting; a second signal ends it at once.
@@ -58,6 +68,7 @@ pub struct Options {
     pub lame_duck: Duration,
     pub delay: Duration,
     pub timeline: Option<Picture>,
+    pub log_format: Format,
 }
 
 pub struct Listen {
@@ -76,6 +87,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     let mut lame_duck = Duration::ZERO;
     let mut delay = Duration::ZERO;
     let mut timeline: Option<PathBuf> = None;
+    let mut log_format = None;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
             Long("listen") => listen.push(server(&value(&mut parser, "--listen")?, &listen)?),
@@ -87,6 +99,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
                 lame_duck = duration(&value(&mut parser, "--lame-duck")?, "--lame-duck")?
             }
             Long("delay") => delay = duration(&value(&mut parser, "--delay")?, "--delay")?,
+            Long("log-format") => log_format = Some(format(&value(&mut parser, "--log-format")?)?),
             Long("timeline") => timeline = Some(value(&mut parser, "--timeline")?.into()),
             Short('h') | Long("help") => return Ok(Parsed::Print(HELP.to_owned())),
             Short('V') | Long("version") => {
@@ -119,6 +132,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
         grace,
         lame_duck,
         delay,
+        log_format: log_format.unwrap_or_else(Format::where_lines_go),
         // Last, since it empties a file: nothing else may be wrong.
         timeline: timeline.map(Picture::begin).transpose()?,
     }))
@@ -138,6 +152,15 @@ fn server(value: &str, earlier: &[Listen]) -> Result<Listen, String> {
         return Err(format!("--listen: there are two servers named {name:?}"));
     }
     Ok(Listen { name: name.to_owned(), address: address.to_owned() })
+}
+
+fn format(value: &str) -> Result<Format, String> {
+    match value {
+        "plain" => Ok(Format::Plain),
+        "time" => Ok(Format::Time),
+        "json" => Ok(Format::Json),
+        _ => Err(format!("--log-format: {value:?} is not plain, time or json")),
+    }
 }
 
 /// A whole number and a unit: `500ms`, `10s`, `1m`.
