@@ -13,7 +13,7 @@ use crate::rig::{Rig, run_with};
 use crate::tools;
 
 #[path = "../../examples/proto/mod.rs"]
-mod proto;
+pub mod proto;
 
 use proto::{Echo, EchoServer};
 
