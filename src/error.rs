@@ -51,6 +51,13 @@ pub enum Error {
         /// The grace period.
         grace: Duration,
     },
+    /// An admin server cannot have a handler at this path.
+    Route {
+        /// The path as it was given.
+        path: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
 }
 
 impl Error {
@@ -91,6 +98,7 @@ impl fmt::Display for Error {
                 let (reserved, grace) = (Seconds(*reserved), Seconds(*grace));
                 write!(f, "the stages reserve {reserved}, and the grace period is {grace}")
             }
+            Error::Route { path, why } => write!(f, "no handler can be at {path:?}: {why}"),
         }
     }
 }
@@ -102,7 +110,9 @@ impl std::error::Error for Error {
             | Error::Bind { source, .. }
             | Error::HandedOver { source, .. }
             | Error::Signals(source) => Some(source),
-            Error::NoName | Error::SameName(_) | Error::Reserve { .. } => None,
+            Error::NoName | Error::SameName(_) | Error::Reserve { .. } | Error::Route { .. } => {
+                None
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use log::warn;
+use log::{Level, warn};
 
 use crate::clock::Stamp;
 use crate::group::Group;
@@ -96,6 +96,7 @@ impl Slot {
             phase: if self.has_ended() { Phase::Ended } else { self.register.phase() },
             counts: self.register.counts(),
             open: self.register.open_by_state(),
+            addresses: self.register.addresses(),
         }
     }
 
@@ -126,9 +127,9 @@ impl Slot {
         let before = named.len();
         self.name_stragglers(named, usize::MAX);
         let cut_off = &named[before..];
-        cut_off.iter().take(LOGGED_AT_THE_END).for_each(|one| warn!(target: LOG, "cut off: {one}"));
+        cut_off.iter().take(LOGGED_AT_THE_END).for_each(|one| one.log(Level::Warn, "cut off:"));
         if let more @ 1.. = cut_off.len().saturating_sub(LOGGED_AT_THE_END) {
-            warn!(target: LOG, "cut off: {more} more of {}", self.name);
+            warn!(target: LOG, service = self.name(), more; "cut off: {more} more of {}", self.name);
         }
         let mut outcome = self.outcome.borrow_mut();
         // A failure that came before is still what happened to it.
@@ -167,4 +168,6 @@ pub struct ServiceStatus {
     pub counts: Counts,
     /// Its open connections: each state with how many are in it.
     pub open: OpenByState,
+    /// Where it listens, or has listened. Empty for a service without a [`Server`](crate::Server).
+    pub addresses: Vec<String>,
 }

@@ -153,7 +153,7 @@ fn tell(changes: &[NotifyState<'_>]) {
     }
     if let Err(error) = sd_notify::notify(changes) {
         // systemd has lost this message and nothing else: the next one may arrive.
-        debug!(target: LOG, "cannot notify systemd: {error}");
+        debug!(target: LOG, error:%; "cannot notify systemd: {error}");
     }
 }
 

@@ -205,14 +205,18 @@ fn the_deployment_files_pass_the_verifiers_that_are_installed() {
 
 #[test]
 fn a_successor_shares_the_port_and_takes_over() {
-    let (mut old, address) = Server::start(&["--reuse-port"]);
+    let (old, address) = Server::start(&["--reuse-port"]);
     let listen = format!("web={address}");
     let start = || Server::spawn(adieu().args(["--reuse-port", "--listen", &listen]));
     let mut new = start();
+    let shared =
+        format!("{address} is shared: process {} (adieu) listens there too", old.child.id());
+    assert!(new.wait_for("is shared").ends_with(&shared));
     assert_eq!(new.listening(), address);
     old.signal(libc::SIGTERM);
-    old.wait_for("a graceful bye");
-    assert_eq!(old.end().0, Some(0));
+    let said = old.end();
+    assert!(said.0 == Some(0) && said.1.ends_with("a graceful bye\n"), "{said:?}");
+    assert!(!said.1.contains("is shared"), "nobody else was there: {said:?}");
     for _ in 0..20 {
         let mut client = ask(address, b"GET / HTTP/1.0\r\n\r\n");
         assert!(answer(&mut client).ends_with("Hello from web"));

@@ -153,7 +153,7 @@ fn muted() -> (Server, OwnedFd) {
     let mut writer = File::from(writer);
     // "web listening on ..." still fits, "shutting down servers ..." does not.
     writer.write_all(&[b'.'; 4096 - 64]).unwrap();
-    let listen = ["--listen", "web=127.0.0.1:0", "--grace", "1s"];
+    let listen = ["--listen", "web=127.0.0.1:0", "--grace", "1s", "--log-format", "plain"];
     let child = Process::spawn_muted(adieu().args(listen).stderr(writer)).unwrap();
     let mut server = Server { child };
     // It listens once its line is in the pipe; nothing is read from it, or there would be room.
@@ -317,8 +317,9 @@ fn the_access_log_is_off_until_it_is_asked_for() {
 /// In a network namespace of its own the well-known ports are free, whatever else runs here.
 #[test]
 fn by_default_it_serves_server1_and_server2_on_8080_and_8081_over_ipv4_and_ipv6() {
+    // The README shows a terminal.
     let script = r#"
-        "$0" & pid=$!
+        "$0" --log-format plain & pid=$!
         for _ in $(seq 300); do curl -s 127.0.0.1:8081 >/dev/null && break; sleep 0.1; done
         for url in 127.0.0.1:8080 '[::1]:8080' localhost:8080/any/path 127.0.0.1:8081 '[::1]:8081'; do
             curl -sg "$url"; echo

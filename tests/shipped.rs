@@ -78,14 +78,46 @@ fn two_servers_at_one_address_are_an_error_that_names_both() {
     refuses(&["--listen", &one, "--listen", &two], 1, &listens);
     refuses(&["--listen", &one, "--admin", &given], 1, &listens);
     // The system would give each of them half of the clients.
-    let listens = format!("two: cannot listen on {given}: server \"one\" listens on {given}");
+    let listens =
+        format!(": this process listens there already; server \"one\" listens on {given}");
     refuses(&["--reuse-port", "--listen", &one, "--listen", &two], 1, &listens);
     refuses(&["--reuse-port", "--listen", &one, "--listen", &by_name], 1, &listens);
+    // What is not for one interface alone overlaps.
+    for all in ["[::]", "0.0.0.0"] {
+        let all = format!("two={all}:{port}");
+        refuses(&["--reuse-port", "--listen", &one, "--listen", &all], 1, &listens);
+        refuses(&["--listen", &one, "--listen", &all], 1, &format!("; server \"one\" listens on"));
+    }
 }
 
 #[test]
 fn an_address_that_makes_no_sense_is_answered_with_some_that_do() {
     refuses(&["--listen", "web=8080"], 2, "web: \"8080\" is not an address to listen on, such as");
+}
+
+// ---------------------------------------------------------------- --admin-drain
+
+#[test]
+fn a_script_may_begin_the_drain_if_the_flag_allows_it() {
+    refuses(&["--admin-drain"], 2, "--admin-drain: there is no --admin");
+    let post = b"POST /drain HTTP/1.0\r\n\r\n";
+    for (flags, status) in [(&[][..], "403 "), (&["--admin-drain"], "202 ")] {
+        let (mut server, _) = Server::start(&[&["--admin", "127.0.0.1:0"], flags].concat());
+        let admin = server.listening();
+        let page = answer(&mut ask(admin, b"GET / HTTP/1.0\r\n\r\n"));
+        assert!(
+            page.contains(concat!("<p>adieu ", env!("CARGO_PKG_VERSION"), ", up for ")),
+            "{page}"
+        );
+        let answer = answer(&mut ask(admin, post));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        if flags.is_empty() {
+            server.signal(libc::SIGTERM);
+        }
+        let (code, said, _) = server.end();
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(said.contains("a trigger begins the shutdown"), !flags.is_empty(), "{said}");
+    }
 }
 
 // ---------------------------------------------------------------- --timeline

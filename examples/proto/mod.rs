@@ -11,7 +11,7 @@ use futures_lite::{Stream, StreamExt, stream};
 use smol::Timer;
 use tonic::{Request, Response, Status, Streaming};
 
-use echo::Words;
+pub use echo::Words;
 pub use echo::echo_server::EchoServer;
 
 /// tonic's services are `Send`, though all of this runs on one thread.

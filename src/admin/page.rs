@@ -12,14 +12,14 @@ use crate::words::Seconds;
 /// How many stragglers are named.
 const NAMED: usize = 50;
 
-pub(super) fn render(status: &Status) -> String {
+pub(super) fn render(status: &Status, program: &str) -> String {
     let mut html = String::with_capacity(8 * 1024);
     // Writing to a String cannot fail.
-    let _ = write(&mut html, status);
+    let _ = write(&mut html, status, &Escaped(program));
     html
 }
 
-fn write(html: &mut String, status: &Status) -> fmt::Result {
+fn write(html: &mut String, status: &Status, program: &Escaped) -> fmt::Result {
     let phase = status.phase();
     // An end is worth watching closely.
     let refresh = if phase <= Phase::Serving { 5 } else { 1 };
@@ -27,11 +27,11 @@ fn write(html: &mut String, status: &Status) -> fmt::Result {
         html,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"refresh\" content=\"{refresh}\">\n<title>{phase}</title>\n\
+         <meta http-equiv=\"refresh\" content=\"{refresh}\">\n<title>{program}: {phase}</title>\n\
          <style>\n{}</style>\n</head>\n<body>\n",
         include_str!("page.css")
     )?;
-    header(html, status)?;
+    header(html, status, program)?;
     html.push_str("<main>\n");
     if status.cause().is_some() {
         waiting(html, status)?;
@@ -45,12 +45,12 @@ fn write(html: &mut String, status: &Status) -> fmt::Result {
     Ok(())
 }
 
-fn header(html: &mut String, status: &Status) -> fmt::Result {
+fn header(html: &mut String, status: &Status, program: &Escaped) -> fmt::Result {
     let phase = status.phase();
     let class = phase.to_string().replace(' ', "-");
     write!(
         html,
-        "<header>\n<h1 class=\"{class}\">{phase}</h1>\n<p>up for {}",
+        "<header>\n<h1 class=\"{class}\">{phase}</h1>\n<p>{program}, up for {}",
         Time(status.uptime())
     )?;
     if let Some(bytes) = process::resident_memory() {
@@ -111,7 +111,13 @@ fn card(html: &mut String, service: &ServiceStatus) -> fmt::Result {
         (_, 0) => {}
         (_, stage) => write!(html, " <span>stage {}</span>", stage + 1)?,
     }
-    html.push_str("</h2>\n<dl class=\"states\">\n");
+    html.push_str("</h2>\n");
+    if service.addresses.is_empty() {
+        html.push_str("<p>works without a socket</p>\n</section>\n");
+        return Ok(());
+    }
+    writeln!(html, "<p>listens on {}</p>", Escaped(&service.addresses.join(", ")))?;
+    html.push_str("<dl class=\"states\">\n");
     for (state, count) in service.open {
         pair(html, state, count)?;
     }
@@ -183,7 +189,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// Text that others have chosen: names, peers, request lines.
+/// Text that others have chosen: names, addresses, peers, request lines.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {

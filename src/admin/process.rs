@@ -1,5 +1,11 @@
 //! What the system knows of this process. Where it cannot be asked, there is nothing to tell.
 
+/// The name of the executable's file.
+pub(super) fn program() -> Option<String> {
+    let path = std::env::current_exe().ok()?;
+    Some(path.file_name()?.to_string_lossy().into_owned())
+}
+
 /// Resident memory in bytes.
 pub(super) fn resident_memory() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;

@@ -137,7 +137,8 @@ async fn reject<S: Stream>(
     refusal: Refusal,
 ) -> io::Result<Next> {
     let peer = wire.connection().peer();
-    debug!(target: LOG, "{peer}: {}: {}", refusal.status as u16, refusal.reason);
+    let (status, reason) = (refusal.status as u16, refusal.reason);
+    debug!(target: LOG, peer:%, status; "{peer}: {status}: {reason}");
     let began = access_begins(wire);
     wire.connection().set_state(State::Active, None);
     wire.discard_input();
@@ -197,7 +198,8 @@ fn check<S: Stream>(wire: &Wire<S>, response: Response, head: &Head) -> Fit {
     let form = RequestForm::of(head);
     Fit::check(response, form, head.upgrade).unwrap_or_else(|problem| {
         let name = wire.connection().context().name();
-        error!(target: LOG, "{name}: {head}: the answer cannot be sent: {problem}");
+        let words = "the answer cannot be sent";
+        error!(target: LOG, service = name, request:% = head; "{name}: {head}: {words}: {problem}");
         Fit::own(answer::plain(StatusCode::InternalServerError, ""), form)
     })
 }
@@ -250,5 +252,9 @@ fn log_access<S: Stream>(
     let took = wire.connection().clock().now().saturating_duration_since(began);
     let name = wire.connection().context().name();
     let peer = wire.connection().peer();
-    debug!(target: ACCESS, "{name} {peer} \"{request}\" {} {sent} B {took:.1?}", status as u16);
+    let (status, took_ms) = (status as u16, took.as_secs_f64() * 1e3);
+    debug!(
+        target: ACCESS, service = name, peer:%, request:%, status, sent, took_ms;
+        "{name} {peer} \"{request}\" {status} {sent} B {took:.1?}"
+    );
 }

@@ -38,15 +38,19 @@ pub(super) async fn handle<S: Stream>(
             // A body that the client got wrong is answered as such, and is nobody's error here.
             let body_failed = upload.as_ref().is_some_and(Upload::has_failed);
             match status.is_server_error() && !body_failed {
-                true => error!(target: LOG, "{name}: the handler failed: {error}"),
-                false => debug!(target: LOG, "{name}: the handler refused: {error}"),
+                true => {
+                    error!(target: LOG, service = name, error:%; "{name}: the handler failed: {error}")
+                }
+                false => {
+                    debug!(target: LOG, service = name, error:%; "{name}: the handler refused: {error}")
+                }
             }
             answer::plain(status, "")
         }
         Err(panic) => {
             wire.connection().count_panic();
             let message = panic_message(&*panic);
-            error!(target: LOG, "{name}: the handler panicked: {message}");
+            error!(target: LOG, service = name, panic = message; "{name}: the handler panicked: {message}");
             answer::plain(StatusCode::InternalServerError, "")
         }
     })

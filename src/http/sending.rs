@@ -45,7 +45,7 @@ pub(super) async fn send<S: Stream>(
         && (sent as u64) < length
     {
         let name = wire.connection().context().name();
-        error!(target: LOG, "{name}: an answer of {length} bytes ended after {sent}");
+        error!(target: LOG, service = name; "{name}: an answer of {length} bytes ended after {sent}");
         wire.flush().await?;
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
@@ -86,7 +86,7 @@ async fn send_body<S: Stream>(
             }
             Err(error) => {
                 let name = wire.connection().context().name();
-                error!(target: LOG, "{name}: an answer's body failed: {error}");
+                error!(target: LOG, service = name, error:%; "{name}: an answer's body failed: {error}");
                 wire.flush().await?;
                 return Err(error);
             }

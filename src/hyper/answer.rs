@@ -111,7 +111,7 @@ pub(super) async fn ask<S: Answers>(
     let refused = upload.fault().map(Fault::status).map_or(request::check(&request), Err);
     let mut response = match refused {
         Err(status) => {
-            debug!(target: LOG, "{name}: {}: refused with {status}", connection.peer());
+            debug!(target: LOG, service = name, peer:% = connection.peer(), status = status.as_u16(); "{name}: {}: refused with {status}", connection.peer());
             asker.refusal(status)
         }
         Ok(()) => {
@@ -121,21 +121,21 @@ pub(super) async fn ask<S: Answers>(
             match (answered, upload.fault()) {
                 (Ok(_), Some(fault)) => {
                     let status = fault.status();
-                    debug!(target: LOG, "{name}: {}: refused with {status}", connection.peer());
+                    debug!(target: LOG, service = name, peer:% = connection.peer(), status = status.as_u16(); "{name}: {}: refused with {status}", connection.peer());
                     asker.refusal(status)
                 }
                 (Ok(response), None) => response?.map(Some),
                 (Err(panic), _) => {
                     connection.count_panic();
                     let message = panic_message(&*panic);
-                    error!(target: LOG, "{name}: the service panicked: {message}");
+                    error!(target: LOG, service = name, panic = message; "{name}: the service panicked: {message}");
                     asker.refusal(StatusCode::INTERNAL_SERVER_ERROR)
                 }
             }
         }
     };
     let fields = asker.form.judge(&response).unwrap_or_else(|fault| {
-        error!(target: LOG, "{name}: the answer cannot be sent: {fault}");
+        error!(target: LOG, service = name; "{name}: the answer cannot be sent: {fault}");
         response = asker.refusal(StatusCode::INTERNAL_SERVER_ERROR);
         asker.form.own(&response)
     });

@@ -124,7 +124,7 @@ impl Rest {
             }
             Ok((frame, ends))
         });
-        taken.inspect_err(|error| error!(target: LOG, "{name}: an answer's body failed: {error}"))
+        taken.inspect_err(|error| error!(target: LOG, service = name, error:%; "{name}: an answer's body failed: {error}"))
     }
 }
 

@@ -14,6 +14,7 @@ mod linux {
 
     use log::warn;
 
+    use super::super::table::{self, Row};
     use crate::base::sys::{self, Filter};
     use crate::words::LOG;
 
@@ -38,7 +39,7 @@ mod linux {
     pub(in crate::net) fn refuse_newcomers(listener: &TcpListener) -> bool {
         let attached = sys::attach_filter(listener, &NO_NEW_ONES);
         if let Err(error) = &attached {
-            warn!(target: LOG, "cannot keep new handshakes away, some may be lost: {error}");
+            warn!(target: LOG, error:%; "cannot keep new handshakes away, some may be lost: {error}");
         }
         attached.is_ok()
     }
@@ -60,7 +61,7 @@ mod linux {
                 Ok(handshakes) => HalfOpen::Known(handshakes),
                 Err(error) => {
                     let wait = "so handshakes on a shared port get all of their time";
-                    warn!(target: LOG, "cannot read /proc/self/net/tcp, {wait}: {error}");
+                    warn!(target: LOG, error:%; "cannot read /proc/self/net/tcp, {wait}: {error}");
                     HalfOpen::Unknown
                 }
             }
@@ -81,27 +82,16 @@ mod linux {
         }
     }
 
-    /// Of /proc/self, and not of /proc: that is there under systemd's `ProcSubset=pid` too.
     fn under_way(port: u16) -> io::Result<HashSet<String>> {
-        let mut handshakes = handshakes(&std::fs::read_to_string("/proc/self/net/tcp")?, port);
-        // Without IPv6 there is no such file.
-        if let Ok(table) = std::fs::read_to_string("/proc/self/net/tcp6") {
-            handshakes.extend(self::handshakes(&table, port));
-        }
-        Ok(handshakes.into_iter().collect())
+        Ok(handshakes(&table::read()?, port).into_iter().collect())
     }
 
-    /// After proc(5): number, local address and port, remote address and port, state; all in hex.
     pub(super) fn handshakes(table: &str, port: u16) -> Vec<String> {
         const SYN_RECEIVED: &str = "03";
         let port = format!(":{port:04X}");
-        let handshake = |line: &str| {
-            let mut fields = line.split_ascii_whitespace().skip(1);
-            let (local, remote, state) = (fields.next()?, fields.next()?, fields.next()?);
-            let is_one = local.ends_with(&port) && state == SYN_RECEIVED;
-            is_one.then(|| format!("{local} {remote}"))
-        };
-        table.lines().filter_map(handshake).collect()
+        let is_one = |row: &Row| row.local.ends_with(&port) && row.state == SYN_RECEIVED;
+        let handshakes = table::rows(table).filter(is_one);
+        handshakes.map(|row| format!("{} {}", row.local, row.remote)).collect()
     }
 }
 
@@ -134,9 +124,9 @@ mod tests {
     #[test]
     fn a_handshake_is_a_socket_of_this_port_in_that_state() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue\n   \
-                0: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n   \
-                1: 0100007F:1F90 0100007F:C350 03 00000000:00000000\n   \
-                2: 0100007F:1F91 0100007F:C351 01 00000000:00000000\n";
+                0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 7\n   \
+                1: 0100007F:1F90 0100007F:C350 03 00000000:00000000 00:00000000 00000000 0 0 7\n   \
+                2: 0100007F:1F91 0100007F:C351 01 00000000:00000000 00:00000000 00000000 0 0 7\n";
         assert_eq!(handshakes(table, 0x1f90), ["0100007F:1F90 0100007F:C350"]);
         assert!(handshakes(table, 0x1f91).is_empty());
         assert!(handshakes(table, 0xf90).is_empty());

@@ -5,8 +5,10 @@
 
 mod handshakes;
 mod listener;
+mod neighbours;
 mod peer;
 mod socket;
+mod table;
 mod tcp;
 mod unix;
 

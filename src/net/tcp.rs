@@ -5,14 +5,17 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use log::warn;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use smol::Async;
 
 use super::handshakes::{self, HalfOpen};
 use super::listener::{BACKLOG, CLOEXEC, Listener, Stream};
+use super::neighbours::Neighbours;
 use super::peer::Peer;
 use crate::base::sys;
 use crate::error::Error;
+use crate::words::LOG;
 
 /// A TCP stream as [`TcpListener`] accepts it: non-blocking, with `TCP_NODELAY`.
 pub type TcpStream = Async<std::net::TcpStream>;
@@ -87,6 +90,10 @@ impl TcpListener {
     /// way, for half a second at most, and the accept queue are served before the listener
     /// closes. A client that was kept away reaches the successor when it tries again, by itself,
     /// after a second. Elsewhere a handshake that is under way at the end may be lost.
+    ///
+    /// The system lets two programs share a port by mistake, and each gets half of the clients. On Linux,
+    /// if `/proc` is there, another process that listens on the port is named in a warning, and a second
+    /// listener of this process is an error.
     pub fn bind_shared(address: &str) -> Result<TcpListener, Error> {
         Self::bind_first(address, Origin::Shared)
     }
@@ -116,7 +123,27 @@ impl TcpListener {
             }
             listening => listening?,
         };
-        Ok(TcpListener { origin, ..listening.try_into()? })
+        let listener = TcpListener { origin, ..listening.try_into()? };
+        if shared {
+            listener.look_for_neighbours()?;
+        }
+        Ok(listener)
+    }
+
+    /// A successor is bound here on purpose. Somebody else would take half of the clients.
+    fn look_for_neighbours(&self) -> io::Result<()> {
+        let address = self.address;
+        match Neighbours::of(self.listener.get_ref(), address) {
+            Neighbours::Nobody => {}
+            this @ Neighbours::ThisProcess => {
+                let why = format!("{this} listens there already");
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
+            }
+            others => {
+                warn!(target: LOG, address:%, processes:% = others; "{address} is shared: {others} listens there too")
+            }
+        }
+        Ok(())
     }
 
     /// The address it is bound to, with the port that was picked where 0 was asked for.

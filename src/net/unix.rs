@@ -230,7 +230,7 @@ impl Drop for SocketFile {
             return;
         }
         if let Err(error) = fs::remove_file(&self.path) {
-            log::warn!(target: LOG, "cannot remove {}: {error}", self.path.display());
+            log::warn!(target: LOG, error:%; "cannot remove {}: {error}", self.path.display());
         }
     }
 }

@@ -161,7 +161,7 @@ impl Stream for Heard {
                     }
                 }
                 // The pipe behind the stream has failed: the handler still works.
-                Some(Err(error)) => error!(target: LOG, "cannot read signals: {error}"),
+                Some(Err(error)) => error!(target: LOG, error:%; "cannot read signals: {error}"),
                 None => return Poll::Ready(None),
             }
         }

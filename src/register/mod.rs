@@ -49,6 +49,8 @@ pub(crate) struct Register {
     shorter: Sender<()>,
     /// The accept loop, while it waits for a connection to close.
     accept_loop: Cell<Option<Waker>>,
+    /// Where the service listens or has listened, each address once.
+    addresses: RefCell<Vec<String>>,
 }
 
 impl Register {
@@ -62,6 +64,7 @@ impl Register {
             shortest: Cell::new(Duration::MAX),
             shorter,
             accept_loop: Cell::new(None),
+            addresses: RefCell::default(),
         })
     }
 
@@ -173,6 +176,18 @@ impl Register {
             Poll::Pending
         })
         .await
+    }
+
+    /// Notes an address on which the service listens.
+    pub(crate) fn listens_on(&self, address: String) {
+        let mut addresses = self.addresses.borrow_mut();
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.addresses.borrow().clone()
     }
 
     pub(crate) fn count(&self, update: impl FnOnce(&mut Counts)) {

@@ -14,7 +14,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_signal::Signal;
-use log::{debug, error, info};
+use log::{Level, debug, log};
 
 use crate::error::BoxError;
 use crate::register::{ConnectionStatus, Counts, Spans};
@@ -94,6 +94,31 @@ pub struct Straggler {
     pub connection: Option<ConnectionStatus>,
 }
 
+impl Straggler {
+    /// Logs it behind some words, with what is known of it as fields.
+    pub(crate) fn log(&self, level: Level, words: &str) {
+        let service = self.service.as_str();
+        match &self.connection {
+            None => log!(target: LOG, level, service; "{words} {self}"),
+            Some(ConnectionStatus {
+                peer,
+                state,
+                age,
+                in_state,
+                request,
+                received,
+                sent,
+                waits_for,
+            }) => log!(
+                target: LOG, level,
+                service, peer:%, state:%, age_ms = age.as_millis() as u64,
+                in_state_ms = in_state.as_millis() as u64, request, received, sent, waits_for:%;
+                "{words} {self}"
+            ),
+        }
+    }
+}
+
 impl fmt::Display for Straggler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.connection {
@@ -153,14 +178,17 @@ impl Report {
     /// Logs how it ended, and "a graceful bye" only if it was one.
     pub(crate) fn log(&self) {
         debug!(target: LOG, "{self}");
-        match self.aborted {
-            Some(signal) => error!(target: LOG, "{}", Aborted { signal, cause: &self.cause }),
-            None if self.is_graceful() => info!(target: LOG, "a graceful bye"),
-            None if self.stragglers.is_empty() => {
-                error!(target: LOG, "shut down, but not every service was well")
+        let left = self.stragglers.len();
+        let (level, words) = match self.aborted {
+            Some(signal) => (Level::Error, Aborted { signal, cause: &self.cause }.to_string()),
+            None if self.is_graceful() => (Level::Info, "a graceful bye".to_owned()),
+            None if left == 0 => {
+                (Level::Error, "shut down, but not every service was well".to_owned())
             }
-            None => error!(target: LOG, "the deadline passed with {} left", self.stragglers.len()),
-        }
+            None => (Level::Error, format!("the deadline passed with {left} left")),
+        };
+        let took_ms = self.took.as_millis() as u64;
+        log!(target: LOG, level, cause:% = self.cause, took_ms, left; "{words}");
     }
 }
 

@@ -150,7 +150,7 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
         let due = self.last_warning.is_none_or(|last| now >= last + Duration::from_secs(1));
         if due {
             self.last_warning = Some(now);
-            warn!(target: LOG, "{}: {what}", self.cx.name());
+            warn!(target: LOG, service = self.cx.name(); "{}: {what}", self.cx.name());
         }
     }
 

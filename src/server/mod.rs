@@ -81,7 +81,9 @@ fn default_max_connections() -> usize {
 
 impl<L: Listener, P: Protocol<L::Stream>> Service for Server<L, P> {
     async fn serve(self, cx: Context) -> Result<(), BoxError> {
-        debug!(target: LOG, "{} listening on {}", cx.name(), self.listener.address());
+        let address = self.listener.address();
+        debug!(target: LOG, service = cx.name(), address; "{} listening on {address}", cx.name());
+        cx.register().listens_on(address);
         cx.register().set_shortest_limit(self.protocol.shortest_limit());
         let Server { listener, protocol, max_connections, max_connections_per_peer } = self;
         let accepting =

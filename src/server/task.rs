@@ -48,11 +48,13 @@ impl<F: Future<Output = io::Result<()>> + UnwindSafe> Future for ConnectionTask<
         let (cx, peer) = (this.cx, this.entry.peer());
         match ready!(this.work.poll(task)) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(target: LOG, "{}: {peer}: {error}", cx.name()),
+            Ok(Err(error)) => {
+                debug!(target: LOG, service = cx.name(), peer:%, error:%; "{}: {peer}: {error}", cx.name())
+            }
             Err(panic) => {
                 cx.register().count(|counts| counts.panicked += 1);
                 let message = panic_message(&*panic);
-                error!(target: LOG, "{}: {peer}: panicked: {message}", cx.name());
+                error!(target: LOG, service = cx.name(), peer:%, panic = message; "{}: {peer}: panicked: {message}", cx.name());
             }
         }
         Poll::Ready(())

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use async_signal::Signal;
 use futures_lite::Stream;
-use log::info;
+use log::{Level, info};
 
 use crate::clock::{Clock, sleep_until};
 use crate::report::{Cause, Ending, ExitCodes, Report, Straggler, Unready};
@@ -28,6 +28,7 @@ pub(crate) use causes::Causes;
 pub use readiness::NotReady;
 use readiness::Readiness;
 #[cfg(feature = "hyper")]
+#[cfg(feature = "grpc")]
 pub(crate) use readiness::Ready;
 use reloads::Reloads;
 
@@ -187,14 +188,15 @@ impl Status {
                 continue;
             }
             for slot in stage.services().iter().filter(|slot| slot.is_waited_for()) {
-                info!(target: LOG, "{}: {}{}", slot.name(), slot.waits_for(), Left(left));
+                let (service, waits_for) = (slot.name(), slot.waits_for());
+                info!(target: LOG, service, waits_for; "{service}: {waits_for}{}", Left(left));
                 said = true;
             }
         }
         let (named, more) = self.stragglers(if said { LOGGED_EACH_SECOND } else { return });
-        named.iter().for_each(|straggler| info!(target: LOG, "waiting for {straggler}"));
+        named.iter().for_each(|straggler| straggler.log(Level::Info, "waiting for"));
         if more > 0 {
-            info!(target: LOG, "and for {more} more");
+            info!(target: LOG, more; "and for {more} more");
         }
     }
 
@@ -279,6 +281,7 @@ impl Status {
     }
 
     #[cfg(feature = "hyper")]
+    #[cfg(feature = "grpc")]
     pub(crate) fn ready(&self) -> &Ready {
         self.0.readiness.ready()
     }

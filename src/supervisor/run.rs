@@ -77,7 +77,7 @@ impl Run {
         };
         let ending = Ending::new(cause, self.clock().now(), grace, self.lame_duck);
         let ending = self.status.begin_ending(ending);
-        info!(target: LOG, "{} begins the shutdown", ending.cause());
+        info!(target: LOG, cause:% = ending.cause(); "{} begins the shutdown", ending.cause());
         ending
     }
 

@@ -66,7 +66,7 @@ impl Start<'_> {
             let serving = AssertUnwindSafe(async move { serve(cx).await });
             let ended = Outcome::of(serving.catch_unwind().await);
             if ended.is_failure() {
-                error!(target: LOG, "{name} {ended}");
+                error!(target: LOG, service = &*name; "{name} {ended}");
                 status.causes().add(Cause::Failed(name.to_string()));
             }
             *outcome.borrow_mut() = Some(ended);

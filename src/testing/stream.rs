@@ -87,6 +87,15 @@ impl MemoryStream {
         bytes
     }
 
+    /// Takes what has been received, as text.
+    ///
+    /// # Panics
+    ///
+    /// If it is not UTF-8.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.received()).expect("it is text")
+    }
+
     /// Whether the other end has closed, or half-closed; what it sent before may still be unread.
     pub fn is_closed(&self) -> bool {
         lock(&self.incoming).ended

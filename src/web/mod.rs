@@ -24,5 +24,5 @@ pub(crate) use host::check_host;
 pub(crate) use target::Target;
 #[cfg(feature = "http")]
 pub(crate) use token::{is_token, tokens};
-#[cfg(feature = "hyper")]
+#[cfg(any(feature = "admin", feature = "hyper"))]
 pub(crate) use uri::check_bytes;

@@ -1,14 +1,17 @@
 //! The admin server: probes, metrics as a real parser reads them, the page.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::future::pending;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use adieu::http::Http;
 use adieu::http::http_types::{Error, Request, Response, Result, StatusCode};
-use adieu::testing::{MemoryStream, Network, memory};
-use adieu::{Admin, Server, Signal};
+use adieu::testing::{MemoryListener, MemoryStream, Network, memory};
+use adieu::{Admin, Cause, Context, Server, Signal};
 use prometheus_parse::{Sample, Scrape, Value};
 
 use crate::rig::{Rig, ask, text};
@@ -33,13 +36,21 @@ const NAME: &str = "<web> \"1\"\\";
 
 impl House {
     fn open(lame_duck: Duration) -> House {
+        House::with(lame_duck, |admin| admin)
+    }
+
+    fn with(
+        lame_duck: Duration,
+        add: impl FnOnce(Admin<MemoryListener>) -> Admin<MemoryListener>,
+    ) -> House {
         let (listener, network) = memory();
         let (admin, door) = memory();
         let rig = Rig::start(|s| {
             s.lame_duck(lame_duck)
                 .service(NAME, Server::new(listener, Http::new(handler)))
+                .service("worker", async |cx: Context| io::Result::Ok(cx.shutdown().begun().await))
                 .next_stage()
-                .service("admin", Admin::new(admin))
+                .service("admin", add(Admin::new(admin)))
         });
         House { rig, network, door }
     }
@@ -54,6 +65,12 @@ impl House {
 
     fn look(&self, path: &str) -> String {
         self.send(&get(path, ""))
+    }
+
+    fn post(&self, path: &str, headers: &str) -> String {
+        self.send(&format!(
+            "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n{headers}\r\n"
+        ))
     }
 
     fn metrics(&self) -> Metrics {
@@ -190,8 +207,125 @@ fn during_the_drain_the_page_tells_why_for_whom_and_how_long() {
 fn there_is_nothing_else_and_nothing_to_change() {
     let house = House::open(Duration::ZERO);
     assert!(house.look("/etc/passwd").starts_with("HTTP/1.1 404 "));
-    let post = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n";
-    assert!(house.send(post).starts_with("HTTP/1.1 405 "));
+    assert!(house.post("/", "").starts_with("HTTP/1.1 405 "));
     let head = house.send("HEAD /readyz HTTP/1.1\r\nHost: test\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
+}
+
+#[test]
+fn what_has_no_socket_has_no_numbers_of_connections() {
+    let house = House::open(Duration::ZERO);
+    let page = house.look("/");
+    let (_, worker) = page.split_once("<h2>worker</h2>").unwrap();
+    let (worker, _) = worker.split_once("</section>").unwrap();
+    assert_eq!(worker.trim(), "<p>works without a socket</p>");
+    assert_eq!(page.matches("<p>listens on memory</p>").count(), 2, "{page}");
+    let metrics = house.look("/metrics");
+    assert!(!metrics.contains("service=\"worker\""), "{metrics}");
+}
+
+#[test]
+fn the_page_says_which_program_it_is_and_which_version() {
+    let house = House::with(Duration::ZERO, |admin| admin.program("<mailer>", "1.2.3"));
+    let page = house.look("/");
+    assert!(page.contains("<title>&lt;mailer&gt; 1.2.3: serving</title>"), "{page}");
+    assert!(page.contains("<p>&lt;mailer&gt; 1.2.3, up for "), "{page}");
+    if let Ok(file) = std::env::current_exe() {
+        let file = file.file_name().unwrap().display().to_string();
+        assert!(House::open(Duration::ZERO).look("/").contains(&format!("<p>{file}, up for ")));
+    }
+}
+
+#[test]
+fn a_programs_own_counters_stand_behind_the_others() {
+    let mails = Rc::new(Cell::new(0));
+    let sent = mails.clone();
+    let house = House::with(Duration::ZERO, |admin| {
+        let queue = "# HELP mail_queue Mails that wait.\n# TYPE mail_queue gauge\nmail_queue 2";
+        admin.metrics(|out| out.push_str(queue)).metrics(move |out| {
+            let head = "# HELP mails_sent_total Mails sent.\n# TYPE mails_sent_total counter";
+            writeln!(out, "{head}\nmails_sent_total {}", sent.get()).unwrap();
+        })
+    });
+    mails.set(7);
+    let metrics = house.metrics();
+    assert_eq!(metrics.get("mail_queue", &[]), 2.0);
+    assert_eq!(metrics.get("mails_sent_total", &[]), 7.0);
+    assert_eq!(metrics.get("adieu_ready", &[]), 1.0);
+}
+
+#[test]
+fn a_programs_own_metrics_and_paths_may_panic_and_the_server_goes_on() {
+    let house = House::with(Duration::ZERO, |admin| {
+        let panics = async |_: Request| -> Result<Response> { panic!("no such flag") };
+        admin.metrics(|_| panic!("no such counter")).route("/panics", panics).unwrap()
+    });
+    for path in ["/metrics", "/panics"] {
+        assert!(house.look(path).starts_with("HTTP/1.1 500 "), "{path}");
+    }
+    assert!(house.look("/livez").starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn a_program_answers_at_paths_of_its_own_by_every_method() {
+    let house = House::with(Duration::ZERO, |admin| {
+        let flags =
+            async |request: Request| Result::<Response>::Ok(request.method().to_string().into());
+        admin.route("/flags", flags).unwrap().route("/flags/a%20b", handler).unwrap()
+    });
+    assert!(house.look("/flags?all").ends_with("\r\n\r\nGET"));
+    assert!(house.post("/flags", "").ends_with("\r\n\r\nPOST"));
+    assert!(house.look("/flags/a%20b").ends_with("\r\n\r\nhello"));
+    assert!(house.look("/flags/").starts_with("HTTP/1.1 404 "));
+    let words = "there are /, /livez, /metrics, /readyz, /flags, /flags/a%20b\n";
+    assert!(house.look("/flag").ends_with(words));
+}
+
+#[test]
+fn a_path_that_no_request_can_have_or_that_is_taken_is_an_error() {
+    let admin = || Admin::new(memory().0);
+    for path in ["", "flags", "/a b", "/a?b", "/a#b", "/a/../b", "/ä", "http://x/", "/a|b", "*"] {
+        let error = admin().route(path, handler).unwrap_err().to_string();
+        let wanted = format!("no handler can be at {path:?}: it is not a path as a request has it");
+        assert!(error.starts_with(&wanted), "{error}");
+    }
+    for path in ["/", "/livez", "/readyz", "/metrics", "/drain"] {
+        let error = admin().route(path, handler).unwrap_err().to_string();
+        assert!(error.ends_with(": the admin server answers there itself"), "{error}");
+    }
+    let twice = admin().route("/a", handler).unwrap().route("/a", handler);
+    assert_eq!(twice.unwrap_err().to_string(), "no handler can be at \"/a\": there is one already");
+}
+
+#[test]
+fn a_drain_that_is_asked_for_begins_if_it_is_allowed() {
+    let house = House::with(Duration::ZERO, |admin| admin.allow_drain(true));
+    let _busy = house.connect("/stuck");
+    assert!(house.look("/drain").contains("allow: POST\r\n"));
+    // A page in the browser of somebody on this machine.
+    let answer = house.post("/drain", "Origin: http://example.com\r\n");
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(house.look("/readyz").starts_with("HTTP/1.1 200 "));
+    for _ in 0..2 {
+        let answer = house.post("/drain", "");
+        assert!(
+            answer.starts_with("HTTP/1.1 202 ") && answer.ends_with("shutting down\n"),
+            "{answer}"
+        );
+        assert!(house.look("/readyz").starts_with("HTTP/1.1 503 "));
+    }
+    assert!(!house.network.is_open());
+    house.rig.pass(Duration::from_secs(10));
+    let report = house.rig.report();
+    assert!(matches!(report.cause, Cause::Trigger));
+    assert_eq!(report.exit_status(), 124);
+}
+
+#[test]
+fn a_drain_that_is_asked_for_is_refused_if_it_is_not_allowed() {
+    let house = House::open(Duration::ZERO);
+    for answer in [house.post("/drain", ""), house.look("/drain")] {
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    }
+    assert!(house.look("/readyz").starts_with("HTTP/1.1 200 "));
 }

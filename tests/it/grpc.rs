@@ -14,7 +14,7 @@ use crate::rig::{Rig, run_with};
 use crate::{clients, tools};
 
 #[path = "../../examples/proto/mod.rs"]
-mod proto;
+pub mod proto;
 
 use proto::{Echo, EchoServer};
 

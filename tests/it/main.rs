@@ -71,6 +71,8 @@ mod strictness;
 mod supervisor;
 mod tcp;
 #[cfg(feature = "http")]
+mod testing_kit;
+#[cfg(feature = "http")]
 mod timeline;
 #[path = "../child/tools.rs"]
 mod tools;

@@ -200,3 +200,18 @@ fn while_a_listener_closes_newcomers_are_kept_away_and_its_queue_is_served() {
     assert!(rig::accepts(&mut listener));
     assert!(!rig::accepts(&mut listener), "the queue is empty");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn two_listeners_of_one_process_do_not_share_a_port() {
+    let first = bound::block_on(async { TcpListener::bind_shared("127.0.0.1:0") }).unwrap();
+    let port = first.local_addr().port();
+    let bind = |host: &str| TcpListener::bind_shared(&format!("{host}:{port}"));
+    for host in ["127.0.0.1", "0.0.0.0", "[::]", "[::ffff:127.0.0.1]"] {
+        let error = bind(host).unwrap_err().to_string();
+        assert!(error.ends_with(": this process listens there already"), "{error}");
+    }
+    let other = bind("127.0.0.2").unwrap();
+    drop((first, other));
+    bind("[::]").unwrap();
+}

@@ -2,9 +2,12 @@
 
 #![deny(clippy::unwrap_used)]
 
+mod json;
+mod lines;
 mod options;
 mod picture;
 mod sockets;
+mod time;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -21,8 +24,7 @@ use sockets::Sockets;
 fn main() -> ExitCode {
     match options::parse(std::env::args_os()) {
         Ok(Parsed::Serve(options)) => {
-            let level = env_logger::Env::default().default_filter_or("info");
-            env_logger::Builder::from_env(level).init();
+            lines::begin(options.log_format);
             adieu::exit(serve(options))
         }
         Ok(Parsed::Print(text)) => {
@@ -49,21 +51,30 @@ async fn serve(options: Options) -> std::result::Result<Report, BoxError> {
     }
     let admin = options.admin.as_deref().map(|address| sockets.listener(ADMIN, address));
     let admin = admin.transpose()?.map(Admin::new);
+    let admin = admin.map(|admin| {
+        admin.program("adieu", env!("CARGO_PKG_VERSION")).allow_drain(options.admin_drain)
+    });
     let mut supervisor = Supervisor::new().grace(options.grace).lame_duck(options.lame_duck);
     if let Some(time) = options.exit_idle {
         supervisor = supervisor.exit_when_idle(time);
     }
     for (number, (name, server)) in servers.into_iter().enumerate() {
         match (options.is_default_pair, server.listener().port()) {
-            (true, Some(port)) => info!("server {} listening on port {port}", number + 1),
-            _ => info!("{name} listening on {}", server.listener().address()),
+            (true, Some(port)) => {
+                info!(service = name.as_str(), port; "server {} listening on port {port}", number + 1)
+            }
+            _ => {
+                let address = server.listener().address();
+                info!(service = name.as_str(), address; "{name} listening on {address}")
+            }
         }
         supervisor = supervisor.service(name, server);
     }
     // What tells of the others is told last.
     supervisor = supervisor.next_stage();
     if let Some(admin) = admin {
-        info!("{ADMIN} listening on {}", admin.listener().address());
+        let address = admin.listener().address();
+        info!(service = ADMIN, address; "{ADMIN} listening on {address}");
         supervisor = supervisor.service(ADMIN, admin);
     }
     if let Some(notifier) = adieu::systemd::notifier() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
+use crate::lines::Format;
 use crate::picture::Picture;
 
 const HELP: &str = "\
@@ -17,6 +18,7 @@ Options:
   --listen NAME=ADDR  a server to start; may be repeated, and replaces the default pair
                       server1=[::]:8080 server2=[::]:8081 ([::] is all interfaces)
   --admin ADDR        where to answer /livez, /readyz, /metrics and a page at /; closes last
+  --admin-drain       let POST /drain on the admin server begin the shutdown
   --reuse-port        share the ports with a successor that starts before this process ends
   --grace DURATION    how long the shutdown may take before it cuts off [default: 10s]
   --lame-duck DURATION
@@ -28,12 +30,21 @@ Options:
   --delay DURATION    how long every answer takes, to watch a drain with [default: 0s]
   --timeline FILE     draw the shutdown, as SVG; FILE is emptied at the start, and written when
                       all is over
+  --log-format FORMAT plain, time (in UTC, before each line) or json (one object a line, with the
+                      line's fields) [default: plain on a terminal and in the journal, else time]
   --help              print this
   --version           print the version
 
 A socket that systemd hands over (LISTEN_FDS) goes to the server of its name.
 A DURATION is written 500ms, 10s or 1m. RUST_LOG sets what is logged [default: info];
 RUST_LOG=info,adieu::access=debug logs every request as well.
+
+What a shutdown does:
+  1. /readyz says 503. For as long as --lame-duck says, new clients are still served.
+  2. Ports close, and so do idle connections; a request that has arrived is answered.
+  3. Requests in flight finish. Each second the log names those that are waited for.
+  4. When all are done, it says a graceful bye and exits with 0.
+  5. After --grace, what is left is cut off and named, and it exits with 124.
 
 SIGINT (Ctrl-C), SIGTERM and SIGHUP (unless started to ignore it) begin the shutdown;
 SIGQUIT shuts down without waiting; a second signal ends it at once.
@@ -54,12 +65,14 @@ pub struct Options {
     pub listen: Vec<Listen>,
     pub is_default_pair: bool,
     pub admin: Option<String>,
+    pub admin_drain: bool,
     pub reuse_port: bool,
     pub grace: Duration,
     pub lame_duck: Duration,
     pub exit_idle: Option<Duration>,
     pub delay: Duration,
     pub timeline: Option<Picture>,
+    pub log_format: Format,
 }
 
 pub struct Listen {
@@ -72,16 +85,19 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     let mut parser = lexopt::Parser::from_iter(arguments);
     let mut listen = Vec::new();
     let mut admin = None;
+    let mut admin_drain = false;
     let mut reuse_port = false;
     let mut grace = adieu::GRACE;
     let mut lame_duck = Duration::ZERO;
     let mut exit_idle = None;
     let mut delay = Duration::ZERO;
     let mut timeline: Option<PathBuf> = None;
+    let mut log_format = None;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
             Long("listen") => listen.push(server(&value(&mut parser, "--listen")?, &listen)?),
             Long("admin") => admin = Some(value(&mut parser, "--admin")?),
+            Long("admin-drain") => admin_drain = true,
             Long("reuse-port") => reuse_port = true,
             Long("grace") => grace = duration(&value(&mut parser, "--grace")?, "--grace")?,
             Long("lame-duck") => {
@@ -91,6 +107,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
                 exit_idle = Some(duration(&value(&mut parser, "--exit-idle")?, "--exit-idle")?)
             }
             Long("delay") => delay = duration(&value(&mut parser, "--delay")?, "--delay")?,
+            Long("log-format") => log_format = Some(format(&value(&mut parser, "--log-format")?)?),
             Long("timeline") => timeline = Some(value(&mut parser, "--timeline")?.into()),
             Short('h') | Long("help") => return Ok(Parsed::Print(HELP.to_owned())),
             Short('V') | Long("version") => {
@@ -101,6 +118,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     }
     if !lame_duck.is_zero() && lame_duck >= grace {
         return Err("--lame-duck: it must be shorter than --grace, which includes it".to_owned());
+    }
+    if admin_drain && admin.is_none() {
+        return Err("--admin-drain: there is no --admin".to_owned());
     }
     if admin.is_some() && listen.iter().any(|listen: &Listen| listen.name == ADMIN) {
         return Err(format!("--listen: {ADMIN:?} is the server of --admin"));
@@ -115,11 +135,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
         listen,
         is_default_pair,
         admin,
+        admin_drain,
         reuse_port,
         grace,
         lame_duck,
         exit_idle,
         delay,
+        log_format: log_format.unwrap_or_else(Format::where_lines_go),
         // Last, since it empties a file: nothing else may be wrong.
         timeline: timeline.map(Picture::begin).transpose()?,
     }))
@@ -139,6 +161,15 @@ fn server(value: &str, earlier: &[Listen]) -> Result<Listen, String> {
         return Err(format!("--listen: there are two servers named {name:?}"));
     }
     Ok(Listen { name: name.to_owned(), address: address.to_owned() })
+}
+
+fn format(value: &str) -> Result<Format, String> {
+    match value {
+        "plain" => Ok(Format::Plain),
+        "time" => Ok(Format::Time),
+        "json" => Ok(Format::Json),
+        _ => Err(format!("--log-format: {value:?} is not plain, time or json")),
+    }
 }
 
 /// A whole number and a unit: `500ms`, `10s`, `1m`.

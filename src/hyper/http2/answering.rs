@@ -61,11 +61,13 @@ impl Answering {
                 self.streams.wait(&self.request, Some((Waiting::Answer, u64::MAX)));
             }
             Ok(Ok(false)) => {}
-            Ok(Err(error)) => debug!(target: LOG, "{}: {error}", self.streams.connection.peer()),
+            Ok(Err(error)) => {
+                debug!(target: LOG, peer:% = self.streams.connection.peer(), error:%; "{}: {error}", self.streams.connection.peer())
+            }
             Err(panic) => {
                 self.streams.connection.count_panic();
                 let name = self.streams.connection.context().name();
-                error!(target: LOG, "{name}: an answer's body panicked: {}", panic_message(&*panic));
+                error!(target: LOG, service = name, panic = panic_message(&*panic); "{name}: an answer's body panicked: {}", panic_message(&*panic));
             }
         }
     }
