@@ -108,6 +108,8 @@ pub use supervisor::Supervisor;
 mod pages {
     #[doc = include_str!("../README.md")]
     mod readme {}
+    // The HTTP/2 and gRPC programs need all features.
+    #[cfg(feature = "grpc")]
     #[doc = include_str!("../docs/testing.md")]
     mod testing {}
 }

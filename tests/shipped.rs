@@ -86,7 +86,7 @@ fn two_servers_at_one_address_are_an_error_that_names_both() {
     for all in ["[::]", "0.0.0.0"] {
         let all = format!("two={all}:{port}");
         refuses(&["--reuse-port", "--listen", &one, "--listen", &all], 1, &listens);
-        refuses(&["--listen", &one, "--listen", &all], 1, &format!("; server \"one\" listens on"));
+        refuses(&["--listen", &one, "--listen", &all], 1, "; server \"one\" listens on");
     }
 }
 

@@ -16,12 +16,15 @@ use crate::web::check_bytes;
 const OWN: [&str; 5] = ["/", "/drain", "/livez", "/metrics", "/readyz"];
 
 type Answer = Pin<Box<dyn Future<Output = http_types::Result<Response>>>>;
+pub(super) type Route = Box<dyn Fn(Request, Exchange) -> Answer>;
+type Append = Box<dyn Fn(&mut String)>;
 
+/// Empty at first.
 #[derive(Default)]
 pub(super) struct Additions {
     program: Option<String>,
-    metrics: Vec<Box<dyn Fn(&mut String)>>,
-    routes: BTreeMap<String, Box<dyn Fn(Request, Exchange) -> Answer>>,
+    metrics: Vec<Append>,
+    routes: BTreeMap<String, Route>,
     pub(super) allows_drain: bool,
 }
 
@@ -69,12 +72,9 @@ impl Additions {
         Err(Error::Route { path: path.to_owned(), why })
     }
 
-    /// The answer of the program's own handler for this path, if there is one.
-    pub(super) fn route(&self, request: Request, exchange: Exchange) -> Result<Answer, Request> {
-        match self.routes.get(request.url().path()) {
-            Some(handler) => Ok(handler(request, exchange)),
-            None => Err(request),
-        }
+    /// The program's own handler for this path, if there is one.
+    pub(super) fn route(&self, path: &str) -> Option<&Route> {
+        self.routes.get(path)
     }
 
     /// Every path there is, for who has asked for another one.

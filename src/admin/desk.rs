@@ -26,9 +26,9 @@ impl Desk {
         if request.url().path() == "/drain" {
             return Ok(self.drain(&request, &exchange));
         }
-        match self.additions.route(request, exchange) {
-            Ok(answer) => answer.await,
-            Err(request) => Ok(self.look(&request)),
+        match self.additions.route(request.url().path()) {
+            Some(handler) => handler(request, exchange).await,
+            None => Ok(self.look(&request)),
         }
     }
 

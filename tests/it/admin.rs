@@ -48,7 +48,10 @@ impl House {
         let rig = Rig::start(|s| {
             s.lame_duck(lame_duck)
                 .service(NAME, Server::new(listener, Http::new(handler)))
-                .service("worker", async |cx: Context| io::Result::Ok(cx.shutdown().begun().await))
+                .service("worker", async |cx: Context| {
+                    cx.shutdown().begun().await;
+                    io::Result::Ok(())
+                })
                 .next_stage()
                 .service("admin", add(Admin::new(admin)))
         });
