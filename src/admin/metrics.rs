@@ -15,11 +15,11 @@ use crate::status::Status;
 pub(super) fn render(status: &Status, began: SystemTime) -> String {
     let mut text = Text(String::with_capacity(8 * 1024));
     let mut services = status.services();
+    run(&mut text, status, &services);
     // What has no socket has no connections to count.
     services.retain(|service| !service.addresses.is_empty());
     per_service(&mut text, &services);
     latency(&mut text, &services);
-    run(&mut text, status, &services);
     process(&mut text, status, began);
     text.0
 }

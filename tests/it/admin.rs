@@ -224,7 +224,9 @@ fn what_has_no_socket_has_no_numbers_of_connections() {
     assert_eq!(worker.trim(), "<p>works without a socket</p>");
     assert_eq!(page.matches("<p>listens on memory</p>").count(), 2, "{page}");
     let metrics = house.look("/metrics");
-    assert!(!metrics.contains("service=\"worker\""), "{metrics}");
+    let mut about = metrics.lines().filter(|line| line.contains("service=\"worker\""));
+    assert_eq!(about.next(), Some("adieu_not_ready{service=\"worker\"} 0"), "{metrics}");
+    assert_eq!(about.next(), None);
 }
 
 #[test]
