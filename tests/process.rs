@@ -233,6 +233,8 @@ fn bad_usage_is_one_line_and_exit_2() {
         (&["--grace", "10"], "--grace: \"10\" is not a duration"),
         (&["--lame-duck", "10s"], "--lame-duck: it must be shorter than --grace"),
         (&["--delay", "soon"], "--delay: \"soon\" is not a duration"),
+        (&["--exit-idle", "-5m"], "--exit-idle: \"-5m\" is not a duration"),
+        (&["--exit-idle", "99999999999999999999s"], "is not a duration"),
         (&["surprise"], "surprise"),
     ];
     for (arguments, words) in cases {
@@ -248,7 +250,7 @@ fn help_and_version_are_printed_and_exit_0() {
     let help = bound::output(adieu().arg("--help")).unwrap();
     assert!(help.status.success());
     let help = String::from_utf8(help.stdout).unwrap();
-    for flag in ["--listen", "--grace", "--lame-duck", "--delay", "--version"] {
+    for flag in ["--listen", "--grace", "--lame-duck", "--exit-idle", "--delay", "--version"] {
         assert!(help.contains(flag), "{help}");
     }
     let version = bound::output(adieu().arg("--version")).unwrap();

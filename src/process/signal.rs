@@ -102,8 +102,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Sets what SIGHUP means. Default: [`Hangup::ShutDown`]. Set it at once: one that came before has the
-    /// meaning that is set, but while none is set, a second one ends the process.
+    /// Sets what SIGHUP means. Default: [`Hangup::ShutDown`]. Set it right after [`signals`]: until then a
+    /// second SIGHUP ends the process, as a second signal does.
     ///
     /// If the process was started to ignore SIGHUP (nohup(1)), it stays ignored, and nothing reloads.
     ///

@@ -77,10 +77,12 @@ impl Watchdog {
     /// Sets whether SIGHUP asks for a reload.
     pub(super) fn set_hangup(&self, reloads: bool) {
         self.hangup_reloads.store(reloads, SeqCst);
-        // One that came before this was taken for the first signal to end. If it was another signal, the run
-        // will hear of it, and arm the timer again.
-        self.first.store(0, SeqCst);
-        self.call_off();
+        if reloads {
+            // A SIGHUP that came before this has armed the timer as the first signal to end. If it was another
+            // signal, the run will hear of it, and arm the timer again.
+            self.first.store(0, SeqCst);
+            self.call_off();
+        }
     }
 
     /// The run has heard of a signal. Its deadline counts from here, so the watchdog does too: the thread may

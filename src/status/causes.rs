@@ -12,7 +12,7 @@ use crate::report::Cause;
 use crate::shutdown::{Phase, Shutdown, Trigger, shutdown};
 use crate::stage::Stage;
 
-/// The shortest idle time. While somebody is connected, it is looked at as often.
+/// The shortest idle time. While somebody is connected, the run looks once in each idle time whether they still are.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// The causes that come from inside, and the times that are one when they are over.

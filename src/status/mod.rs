@@ -80,9 +80,10 @@ impl Status {
         self.0.readiness.phase()
     }
 
-    /// Waits for the next change of the [phase](Status::phase), of who is [not ready](Status::not_ready),
-    /// or of whether services [are reloading](Status::is_reloading). It counts from this call on, and not from the first poll, so
-    /// nothing is missed between a look and the wait. Cancel-safe.
+    /// Waits for the next change of the [phase](Status::phase), of who is
+    /// [not ready](Status::not_ready), or of whether services [are reloading](Status::is_reloading).
+    /// It counts from this call on, and not from the first poll, so nothing is missed between a look
+    /// and the wait. It may wake for nothing. Cancel-safe.
     ///
     /// ```
     /// # async fn watch(status: adieu::Status) {

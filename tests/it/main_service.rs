@@ -4,8 +4,6 @@ use std::future::pending;
 use std::io;
 use std::time::Duration;
 
-#[cfg(feature = "http")]
-use adieu::testing::settle;
 use adieu::{Cause, Context, Error, Outcome, Signal, Supervisor};
 use futures_lite::{future, stream};
 
@@ -132,7 +130,7 @@ fn a_handler_can_begin_the_shutdown_and_its_answer_arrives() {
     use adieu::Server;
     use adieu::http::http_types::{Request, Response, Result};
     use adieu::http::{Exchange, Http};
-    use adieu::testing::memory;
+    use adieu::testing::{memory, settle};
 
     let (listener, network) = memory();
     let handler = async |_: Request, exchange: Exchange| {
@@ -148,6 +146,31 @@ fn a_handler_can_begin_the_shutdown_and_its_answer_arrives() {
     rig.pass(Duration::from_secs(1));
     let answer = String::from_utf8(client.received()).unwrap();
     assert!(answer.contains("connection: close\r\n") && answer.ends_with("bye"), "{answer}");
+    drop(client);
+    let report = rig.report();
+    assert_eq!(report.cause, Cause::Trigger);
+    assert!(report.is_graceful(), "{report}");
+}
+
+#[cfg(feature = "hyper")]
+#[test]
+fn a_hyper_service_can_begin_the_shutdown_too() {
+    use adieu::hyper::hyper::service::service_fn;
+    use adieu::hyper::hyper::{Request, Response};
+    use adieu::hyper::{Exchange, Hyper, RequestBody};
+    use adieu::testing::settle;
+
+    let answer = async |request: Request<RequestBody>| {
+        let exchange = request.extensions().get::<Exchange>().expect("every request has one");
+        exchange.shut_down();
+        std::result::Result::<_, std::convert::Infallible>::Ok(Response::new("bye".to_owned()))
+    };
+    let (rig, network) = crate::rig::serve("web", Hyper::new(service_fn(answer)));
+    let client = network.connect().unwrap();
+    client.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    settle(&rig.executor);
+    let answer = String::from_utf8(client.received()).unwrap();
+    assert!(answer.ends_with("bye"), "{answer}");
     drop(client);
     let report = rig.report();
     assert_eq!(report.cause, Cause::Trigger);

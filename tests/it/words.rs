@@ -39,6 +39,10 @@ fn each_cause_has_its_words() {
     assert_eq!((cause.to_string(), finished.to_string()).0, "the end of all services");
     assert_eq!(finished.to_string(), "finished");
 
+    let words =
+        [(Cause::MainEnded("import".to_owned()), "the end of import"), (Cause::Idle, "idleness")];
+    words.iter().for_each(|(cause, words)| assert_eq!(cause.to_string(), *words));
+
     let told = Rig::start(|s| {
         s.trigger().shut_down();
         s.service("db", async |_: Context| pending::<io::Result<()>>().await)

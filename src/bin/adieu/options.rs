@@ -25,8 +25,8 @@ Options:
                       how long to go on accepting before the shutdown, not ready and with
                       Connection: close, for load balancers; part of --grace [default: 0s]
   --exit-idle DURATION
-                      shut down when nobody has been connected for so long, for a parent that
-                      starts the program again when somebody comes [default: never]
+                      shut down when nobody has been connected for so long (at least 100ms), for a
+                      parent that starts the program when somebody comes [default: never]
   --delay DURATION    how long every answer takes, to watch a drain with [default: 0s]
   --timeline FILE     draw the shutdown, as SVG; FILE is emptied at the start, and written when
                       all is over
