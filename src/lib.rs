@@ -27,6 +27,7 @@
 //! | run something without a socket: a worker, a timer, a queue | [`Service`], which every `async fn(Context)` is, and [`Context`] |
 //! | end something after the servers: a flush, a pool | [`Supervisor::next_stage`] and [`reserve`](Supervisor::reserve) |
 //! | begin the shutdown from code | [`Supervisor::trigger`] |
+//! | spawn a task that belongs to a service; run work that blocks | [`Context::spawn`], [`Context::unblock`] |
 //! | race your own work against the shutdown | [`Shutdown::race`] |
 //! | limit connections | [`Server::max_connections`] and [`max_connections_per_peer`](Server::max_connections_per_peer) |
 //! | be taken out of a load balancer first | [`Supervisor::lame_duck`] |
@@ -69,6 +70,7 @@ mod supervisor;
 mod sys;
 #[cfg(feature = "systemd")]
 pub mod systemd;
+mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(any(feature = "http", feature = "hyper"))]
@@ -90,7 +92,7 @@ pub use net::{
     UnixStream,
 };
 pub use process::{Signal, SignalSource, Signals, Terms, exit, signals};
-pub use register::{ConnectionStatus, Counts, Latency, OpenByState, State, Waiting};
+pub use register::{ConnectionStatus, Counts, Latency, OpenByState, State, TaskStatus, Waiting};
 pub use report::{Cause, ExitCodes, Outcome, Report, ServiceReport, Straggler};
 pub use server::{Connection, Protocol, Server, Tcp};
 pub use service::{Context, Service};

@@ -65,6 +65,7 @@ mod stages;
 #[cfg(feature = "http")]
 mod strictness;
 mod supervisor;
+mod tasks;
 mod tcp;
 #[cfg(feature = "http")]
 mod timeline;
