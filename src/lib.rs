@@ -25,6 +25,7 @@
 //! | serve bytes over TCP or a Unix socket | [`Tcp`] |
 //! | serve a protocol of your own | [`Protocol`], with [`Server`] and [`Connection`] |
 //! | run something without a socket: a worker, a timer, a queue | [`Service`], which every `async fn(Context)` is, and [`Context`] |
+//! | start a worker again when it fails | [`restart`], [`RestartPolicy`] |
 //! | end something after the servers: a flush, a pool | [`Supervisor::next_stage`] and [`reserve`](Supervisor::reserve) |
 //! | begin the shutdown from code | [`Supervisor::trigger`] |
 //! | spawn a task that belongs to a service; run work that blocks | [`Context::spawn`], [`Context::unblock`] |
@@ -60,6 +61,7 @@ mod net;
 mod process;
 mod register;
 mod report;
+mod restart;
 mod server;
 mod service;
 mod shutdown;
@@ -94,6 +96,7 @@ pub use net::{
 pub use process::{Signal, SignalSource, Signals, Terms, exit, signals};
 pub use register::{ConnectionStatus, Counts, Latency, OpenByState, State, TaskStatus, Waiting};
 pub use report::{Cause, ExitCodes, Outcome, Report, ServiceReport, Straggler};
+pub use restart::{GaveUp, RestartPolicy, restart};
 pub use server::{Connection, Protocol, Server, Tcp};
 pub use service::{Context, Service};
 pub use shutdown::{GRACE, Phase, Shutdown, Trigger, shutdown};

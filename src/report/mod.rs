@@ -169,13 +169,24 @@ impl fmt::Display for Report {
         }
         for service in &self.services {
             let Counts {
-                accepted, refused, requests, drained, closed_idle, cut_off, panicked, ..
+                accepted,
+                refused,
+                requests,
+                drained,
+                closed_idle,
+                cut_off,
+                panicked,
+                restarted,
+                ..
             } = &service.counts;
             write!(f, "\n{}: {}", service.name, service.outcome)?;
             write!(f, "; {accepted} accepted, {requests} requests, {drained} drained")?;
             write!(f, ", {closed_idle} closed idle, {cut_off} cut off, {panicked} panicked")?;
             if *refused > 0 {
                 write!(f, ", {refused} refused")?;
+            }
+            if *restarted > 0 {
+                write!(f, ", {restarted} restarts")?;
             }
         }
         for straggler in &self.stragglers {

@@ -23,7 +23,8 @@ use crate::status::Status;
 use run::Run;
 use start::{Added, Start};
 
-/// Starts services together and stops them stage by stage. It does not restart them.
+/// Starts services together and stops them stage by stage. It does not restart them, but
+/// [`restart`](crate::restart()) does.
 ///
 /// See the [crate's front page](crate) for a whole program.
 #[must_use = "a supervisor does nothing until it is run"]

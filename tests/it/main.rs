@@ -58,6 +58,7 @@ mod properties;
 #[path = "../common/reader.rs"]
 mod reader;
 mod readme;
+mod restart;
 mod rig;
 #[cfg(all(feature = "http", feature = "hyper"))]
 mod slow_clients;

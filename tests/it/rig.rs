@@ -20,8 +20,12 @@ pub struct Rig {
 
 impl Rig {
     pub fn start(set_up: impl FnOnce(Supervisor) -> Supervisor) -> Rig {
+        Rig::start_by(ManualClock::new(), set_up)
+    }
+
+    /// By a clock that the services know, too.
+    pub fn start_by(clock: ManualClock, set_up: impl FnOnce(Supervisor) -> Supervisor) -> Rig {
         let executor = LocalExecutor::new();
-        let clock = ManualClock::new();
         let (signals, received) = unbounded();
         let run = executor.spawn(set_up(Supervisor::new().clock(clock.clone())).run(received));
         settle(&executor);
