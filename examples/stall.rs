@@ -1,22 +1,29 @@
 //! What the second signal and the watchdog are for: `cargo run --example stall`.
 //!
-//! `/block` blocks the one thread for thirty seconds, as no handler should; `/never` never answers,
-//! but lets the others live; everything else is answered at once. The grace period is one second.
+//! `/block` blocks the one thread for thirty seconds, as no handler should; `/unblock` does that on
+//! another thread, and `/never` never answers: these two let the others live. Everything else is answered at
+//! once. The grace period is one second.
 
 mod common;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use adieu::http::Exchange;
 use adieu::http::http_types::{Request, Response, Result};
 use adieu::{Http, Listener, Supervisor};
 
-async fn stall(request: Request) -> Result<Response> {
+fn block() {
+    std::thread::sleep(Duration::from_secs(30));
+}
+
+async fn stall(request: Request, exchange: Exchange) -> Result<Response> {
     match request.url().path() {
         "/block" => {
             log::info!("blocking");
-            std::thread::sleep(Duration::from_secs(30));
+            block();
         }
+        "/unblock" => exchange.unblock(block).await,
         "/never" => std::future::pending().await,
         _ => {}
     }

@@ -20,7 +20,7 @@ use pin_project_lite::pin_project;
 use slab::Slab;
 use smol::{LocalExecutor, Task};
 
-use crate::clock::Stamp;
+use crate::base::clock::Stamp;
 
 /// Makes an empty group on `executor`, and its first member.
 pub(crate) fn group(executor: &Rc<LocalExecutor<'static>>, quiet: Rc<Stamp>) -> (Group, Member) {
@@ -139,7 +139,7 @@ impl<F: Future<Output = ()>> Future for Counted<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::SystemClock;
+    use crate::base::clock::SystemClock;
 
     fn settle(executor: &LocalExecutor<'_>) {
         while executor.try_tick() {}

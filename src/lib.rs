@@ -25,12 +25,14 @@
 //! | serve bytes over TCP or a Unix socket | [`Tcp`] |
 //! | serve a protocol of your own | [`Protocol`], with [`Server`] and [`Connection`] |
 //! | run something without a socket: a worker, a timer, a queue | [`Service`], which every `async fn(Context)` is, and [`Context`] |
+//! | start a worker again when it fails | [`restart`], [`RestartPolicy`] |
 //! | end something after the servers: a flush, a pool | [`Supervisor::next_stage`] and [`reserve`](Supervisor::reserve) |
 //! | begin the shutdown from code | [`Supervisor::trigger`], [`Context::shut_down`] |
 //! | be not ready for a while, or until a cache is warm | [`Context::not_ready`], [`Supervisor::ready_within`] |
 //! | end when one job is done | [`Supervisor::main`] |
 //! | end when nobody comes any more | [`Supervisor::exit_when_idle`] |
 //! | reload on SIGHUP | [`Signals::hangup`], [`Context::reloads`] |
+//! | spawn a task that belongs to a service; run work that blocks | [`Context::spawn`], [`Context::unblock`] |
 //! | race your own work against the shutdown | [`Shutdown::race`] |
 //! | limit connections | [`Server::max_connections`] and [`max_connections_per_peer`](Server::max_connections_per_peer) |
 //! | be taken out of a load balancer first | [`Supervisor::lame_duck`] |
@@ -51,7 +53,6 @@
 #[cfg(feature = "admin")]
 mod admin;
 mod base;
-mod clock;
 mod error;
 mod group;
 #[cfg(feature = "grpc")]
@@ -78,12 +79,13 @@ pub mod testing;
 #[cfg(any(feature = "http", feature = "hyper"))]
 mod web;
 mod words;
+mod workers;
 
 #[cfg(feature = "hyper")]
 pub use self::hyper::Hyper;
 #[cfg(feature = "admin")]
 pub use admin::Admin;
-pub use clock::{Clock, Sleep, SystemClock};
+pub use base::clock::{Clock, Sleep, SystemClock};
 pub use error::{BoxError, Error};
 #[cfg(feature = "grpc")]
 pub use grpc::Grpc;
@@ -94,7 +96,7 @@ pub use net::{
     UnixStream,
 };
 pub use process::{Hangup, Signal, SignalSource, Signals, Terms, exit, signals};
-pub use register::{ConnectionStatus, Counts, Latency, OpenByState, State, Waiting};
+pub use register::{ConnectionStatus, Counts, Latency, OpenByState, State, TaskStatus, Waiting};
 pub use report::{Cause, ExitCodes, Outcome, Report, ServiceReport, Straggler, Unready};
 pub use server::{Connection, Protocol, Server, Tcp};
 pub use service::{Context, Service};
@@ -102,6 +104,7 @@ pub use shutdown::{GRACE, Phase, Shutdown, Trigger, shutdown};
 pub use slot::ServiceStatus;
 pub use status::{NotReady, Status};
 pub use supervisor::Supervisor;
+pub use workers::{GaveUp, RestartPolicy, restart};
 
 /// The pages whose programs are compiled, and run where they can be, as tests.
 #[cfg(all(doctest, feature = "admin", feature = "testing"))]

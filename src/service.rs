@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_lite::Stream;
 
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::error::BoxError;
 use crate::group::Member;
 use crate::register::Register;
@@ -165,14 +165,6 @@ impl Context {
         }
     }
 
-    /// Spawns a task that belongs to the service: the drain waits for it, the deadline ends it.
-    ///
-    /// The task need not be `Send`. A panic in it ends that task alone and is logged by the
-    /// panic hook; to make it a failure of the service, hand it back through a channel.
-    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        self.member.spawn(task);
-    }
-
     /// Sleeps for the sake of a peer that has nothing in flight: for `duration`, but not past the
     /// deadline, and not when the run is told to wait for nobody. Cancel-safe.
     pub(crate) async fn sleep_in_time(&self, duration: Duration) {
@@ -184,5 +176,10 @@ impl Context {
 
     pub(crate) fn register(&self) -> &Register {
         &self.register
+    }
+
+    /// The service's place in its group, where connections are spawned.
+    pub(crate) fn member(&self) -> &Member {
+        &self.member
     }
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use log::{Level, warn};
 
-use crate::clock::Stamp;
+use crate::base::clock::Stamp;
 use crate::group::Group;
-use crate::register::{Counts, OpenByState, Register, State};
+use crate::register::{ConnectionStatus, Counts, OpenByState, Register, State, TaskStatus};
 use crate::report::{Outcome, ServiceReport, Straggler};
 use crate::shutdown::Phase;
 use crate::words::LOG;
@@ -82,7 +82,12 @@ impl Slot {
             (sum(|state| matches!(state, State::New | State::Idle)), "idle"),
         ];
         let numbers = numbers.iter().filter(|(count, _)| *count > 0);
-        let words: Vec<_> = numbers.map(|(count, what)| format!("{count} {what}")).collect();
+        let mut words: Vec<_> = numbers.map(|(count, what)| format!("{count} {what}")).collect();
+        match self.register.tasks().count() {
+            0 => {}
+            1 => words.push("1 task".to_owned()),
+            tasks => words.push(format!("{tasks} tasks")),
+        }
         match words.is_empty() {
             true => "still running".to_owned(),
             false => words.join(", "),
@@ -100,24 +105,33 @@ impl Slot {
         }
     }
 
-    /// The service itself, unless all that is left of it are its connections.
+    /// The service itself, unless all that is left of it are its connections and tasks.
     fn itself(&self) -> Option<Straggler> {
         let returned = self.outcome.borrow().is_some();
-        let runs = !returned || (self.register.len() == 0 && !self.has_ended());
-        runs.then(|| Straggler { service: self.name.to_string(), connection: None })
+        let alone = self.register.len() == 0 && self.register.tasks().count() == 0;
+        let runs = !returned || (alone && !self.has_ended());
+        runs.then(|| self.straggler(None, None))
+    }
+
+    fn straggler(
+        &self,
+        connection: Option<ConnectionStatus>,
+        tasks: Option<TaskStatus>,
+    ) -> Straggler {
+        Straggler { service: self.name.to_string(), connection, tasks }
     }
 
     /// Adds what is left of the service, up to a length of `most`. Returns how many more there are.
     pub(crate) fn name_stragglers(&self, named: &mut Vec<Straggler>, most: usize) -> usize {
         let before = named.len();
         let itself = self.itself();
-        let all = usize::from(itself.is_some()) + self.register.len();
+        let names = self.register.tasks().names();
+        let all = usize::from(itself.is_some()) + names + self.register.len();
         named.extend(itself.into_iter().take(most.saturating_sub(before)));
-        let room = most.saturating_sub(named.len());
-        named.extend(self.register.connections(room).into_iter().map(|connection| Straggler {
-            service: self.name.to_string(),
-            connection: Some(connection),
-        }));
+        let tasks = self.register.tasks().named(most.saturating_sub(named.len()));
+        named.extend(tasks.into_iter().map(|tasks| self.straggler(None, Some(tasks))));
+        let connections = self.register.connections(most.saturating_sub(named.len()));
+        named.extend(connections.into_iter().map(|one| self.straggler(Some(one), None)));
         all - (named.len() - before)
     }
 

@@ -132,18 +132,31 @@ fn the_watchdog_ends_a_blocked_process_one_second_past_the_deadline() {
     assert!(took > Duration::from_millis(1900) && took < Duration::from_secs(4), "{took:?}");
 }
 
-#[test]
-fn a_handler_that_never_returns_is_cut_off_while_others_are_served() {
-    let mut server =
-        Server::spawn(example("stall").args(["--listen", "127.0.0.1:0"]).env("RUST_LOG", "info"));
+/// A server that was told to stop while a request for `path` waits, which lets the others live. All it
+/// said, and how long it took to end.
+fn stopped_while_one_waits(path: &str) -> (String, Duration) {
+    let mut server = Server::spawn(example("stall").args(["--listen", "127.0.0.1:0"]));
     let address = server.listening();
-    let _stuck = ask(address, b"GET /never HTTP/1.1\r\nHost: test\r\n\r\n");
+    let _stuck = ask(address, format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes());
     let mut well = ask(address, b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     assert!(answer(&mut well).ends_with("well\n"));
     server.signal(libc::SIGTERM);
-    let (code, said, _) = server.end();
+    let (code, said, took) = server.end();
     assert_eq!(code, Some(124), "{said}");
-    assert!(said.contains("GET /never"), "{said}");
+    assert!(said.contains(&format!("GET {path}")), "{said}");
+    (said, took)
+}
+
+#[test]
+fn a_handler_that_never_returns_is_cut_off_while_others_are_served() {
+    stopped_while_one_waits("/never");
+}
+
+#[test]
+fn the_exit_does_not_wait_for_blocking_work_past_the_deadline_and_names_it() {
+    let (said, took) = stopped_while_one_waits("/unblock");
+    assert!(said.contains("cut off: stall: blocking work begun at examples/stall.rs:"), "{said}");
+    assert!(took > Duration::from_millis(900) && took < Duration::from_secs(3), "{took:?}");
 }
 
 /// adieu with a standard error that takes one line and then is a full pipe, and the end that keeps it open.

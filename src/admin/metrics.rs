@@ -51,6 +51,9 @@ fn per_service(text: &mut Text, services: &[ServiceStatus]) {
         c.cut_off
     });
     counter("adieu_panics_total", "Connections or handlers that panicked.", |c| c.panicked);
+    counter("adieu_restarts_total", "Times a service was started anew after a failure.", |c| {
+        c.restarted
+    });
     counter("adieu_received_bytes_total", "Bytes read from connections.", |c| c.received);
     counter("adieu_sent_bytes_total", "Bytes written to connections.", |c| c.sent);
 

@@ -113,8 +113,18 @@ impl Exchange {
     }
 
     /// Spawns a task that belongs to the service, for instance one that drives an upgraded
-    /// connection: the drain waits for it, the deadline ends it.
+    /// connection: the drain waits for it, the deadline ends it. See [`Context::spawn`].
+    #[track_caller]
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.cx.spawn(task);
+    }
+
+    /// Runs work that blocks on another thread, and waits for what it comes to. See [`Context::unblock`].
+    #[track_caller]
+    pub fn unblock<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + 'static {
+        self.cx.unblock(work)
     }
 }

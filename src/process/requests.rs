@@ -8,7 +8,7 @@ use async_signal::Signal;
 use futures_lite::{Stream, StreamExt};
 
 use super::terms::PAIR;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 
 /// The signals that a run is sent, and when the first one came.
 pub(crate) struct Requests<'a, S> {

@@ -8,6 +8,7 @@ mod counts;
 mod entry;
 mod span;
 mod state;
+mod tasks;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -20,7 +21,7 @@ use async_channel::{Receiver, Sender};
 use futures_lite::FutureExt;
 use slab::Slab;
 
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::net::Peer;
 use crate::shutdown::Phase;
 
@@ -28,6 +29,8 @@ pub use counts::{Counts, Latency};
 pub(crate) use entry::{Entry, HEAD_GRACE};
 pub(crate) use span::{Span, Spans};
 pub use state::{ConnectionStatus, State, Waiting};
+pub use tasks::TaskStatus;
+pub(crate) use tasks::{TaskName, Tasks};
 
 /// How finely time limits are kept: limits that pass closer together than this share one wake-up.
 const STEP: Duration = Duration::from_millis(100);
@@ -40,6 +43,7 @@ pub(crate) struct Register {
     clock: Rc<dyn Clock>,
     phase: Cell<Phase>,
     open: RefCell<Slab<Rc<Entry>>>,
+    tasks: Rc<Tasks>,
     counts: RefCell<Counts>,
     /// The connections that ended after the cause; `None` before it.
     spans: RefCell<Option<Spans>>,
@@ -59,6 +63,7 @@ impl Register {
             clock,
             phase: Cell::new(Phase::Serving),
             open: RefCell::new(Slab::new()),
+            tasks: Rc::default(),
             counts: RefCell::new(Counts::default()),
             spans: RefCell::new(None),
             shortest: Cell::new(Duration::MAX),
@@ -208,6 +213,10 @@ impl Register {
             by_state[entry.state() as usize].1 += 1;
         }
         by_state
+    }
+
+    pub(crate) fn tasks(&self) -> &Rc<Tasks> {
+        &self.tasks
     }
 
     /// The first `most` open connections.

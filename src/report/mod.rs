@@ -17,7 +17,7 @@ use async_signal::Signal;
 use log::{Level, debug, log};
 
 use crate::error::BoxError;
-use crate::register::{ConnectionStatus, Counts, Spans};
+use crate::register::{ConnectionStatus, Counts, Spans, TaskStatus};
 use crate::words::{LOG, Seconds, SignalName, panic_message};
 
 pub use cause::Cause;
@@ -84,14 +84,16 @@ pub struct ServiceReport {
     pub(crate) spans: Spans,
 }
 
-/// A connection or a service that missed its time, or was left behind by an abort.
+/// A connection, a task or a service that missed its time, or was left behind by an abort.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Straggler {
     /// The service that it is, or belongs to.
     pub service: String,
-    /// The connection; `None` where it is the service itself that had not returned.
+    /// The connection, if it is one.
     pub connection: Option<ConnectionStatus>,
+    /// The tasks of one name, if it is these. With neither it is the service itself that had not returned.
+    pub tasks: Option<TaskStatus>,
 }
 
 impl Straggler {
@@ -121,9 +123,10 @@ impl Straggler {
 
 impl fmt::Display for Straggler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.connection {
-            Some(connection) => write!(f, "{}: {connection}", self.service),
-            None => write!(f, "{}: still running", self.service),
+        match (&self.connection, &self.tasks) {
+            (Some(connection), _) => write!(f, "{}: {connection}", self.service),
+            (_, Some(tasks)) => write!(f, "{}: {tasks}", self.service),
+            (None, None) => write!(f, "{}: still running", self.service),
         }
     }
 }
@@ -200,13 +203,24 @@ impl fmt::Display for Report {
         }
         for service in &self.services {
             let Counts {
-                accepted, refused, requests, drained, closed_idle, cut_off, panicked, ..
+                accepted,
+                refused,
+                requests,
+                drained,
+                closed_idle,
+                cut_off,
+                panicked,
+                restarted,
+                ..
             } = &service.counts;
             write!(f, "\n{}: {}", service.name, service.outcome)?;
             write!(f, "; {accepted} accepted, {requests} requests, {drained} drained")?;
             write!(f, ", {closed_idle} closed idle, {cut_off} cut off, {panicked} panicked")?;
             if *refused > 0 {
                 write!(f, ", {refused} refused")?;
+            }
+            if *restarted > 0 {
+                write!(f, ", {restarted} restarts")?;
             }
         }
         for straggler in &self.stragglers {

@@ -163,7 +163,7 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
         let entry = cx.register().admit(peer);
         let connection = Connection::new(cx.clone(), entry.clone());
         let work = self.protocol.clone().serve(stream, connection);
-        self.cx.spawn(connection_task(work, cx, entry, place));
+        self.cx.member().spawn(connection_task(work, cx, entry, place));
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::net::Peer;
 use crate::register::{Entry, State, Waiting};
 use crate::service::Context as ServiceContext;

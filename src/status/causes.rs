@@ -7,7 +7,7 @@ use async_channel::{Receiver, Sender, unbounded};
 use futures_lite::FutureExt;
 
 use super::readiness::Readiness;
-use crate::clock::{Clock, sleep_until};
+use crate::base::clock::{Clock, sleep_until};
 use crate::report::Cause;
 use crate::shutdown::{Phase, Shutdown, Trigger, shutdown};
 use crate::stage::Stage;

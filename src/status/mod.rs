@@ -17,7 +17,7 @@ use async_signal::Signal;
 use futures_lite::Stream;
 use log::{Level, info};
 
-use crate::clock::{Clock, sleep_until};
+use crate::base::clock::{Clock, sleep_until};
 use crate::report::{Cause, Ending, ExitCodes, Report, Straggler, Unready};
 use crate::shutdown::{Phase, Shutdown, Trigger, shutdown};
 use crate::slot::{ServiceStatus, Slot};

@@ -14,7 +14,7 @@ use log::info;
 use slab::Slab;
 
 use super::changes::Changes;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::report::Unready;
 use crate::shutdown::{Phase, Shutdown, Trigger, shutdown};
 use crate::words::LOG;

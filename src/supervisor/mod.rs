@@ -12,7 +12,7 @@ use std::time::Duration;
 use smol::LocalExecutor;
 
 use crate::base::WhenWoken;
-use crate::clock::{Clock, SystemClock};
+use crate::base::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::process::{SignalSource, Terms};
 use crate::register::sweep;
@@ -23,7 +23,8 @@ use crate::status::{Causes, Status};
 use run::Run;
 use start::{Added, Start};
 
-/// Starts services together and stops them stage by stage. It does not restart them.
+/// Starts services together and stops them stage by stage. It does not restart them, but
+/// [`restart`](crate::restart()) does.
 ///
 /// See the [crate's front page](crate) for a whole program.
 #[must_use = "a supervisor does nothing until it is run"]

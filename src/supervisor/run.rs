@@ -11,7 +11,7 @@ use futures_lite::{FutureExt, Stream};
 use log::info;
 use smol::LocalExecutor;
 
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::process::{Requests, Terms};
 use crate::report::{Cause, Ending, Report, Straggler};
 use crate::shutdown::Phase;

@@ -11,7 +11,7 @@ use futures_lite::FutureExt;
 use log::error;
 use smol::LocalExecutor;
 
-use crate::clock::Stamp;
+use crate::base::clock::Stamp;
 use crate::error::BoxError;
 use crate::group;
 use crate::register::Register;

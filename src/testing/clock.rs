@@ -11,7 +11,7 @@ use slab::Slab;
 use smol::LocalExecutor;
 
 use super::step::settle;
-use crate::clock::{Clock, Sleep};
+use crate::base::clock::{Clock, Sleep};
 
 /// A clock that stands still until it is [advanced](ManualClock::advance). Clones share the time.
 #[derive(Clone, Debug)]

@@ -71,6 +71,11 @@ impl Rig {
         Rig::serve_with(|supervisor, _nobody_listens| set_up(supervisor))
     }
 
+    /// The same, by a clock that the services have already.
+    pub fn start_by(clock: ManualClock, set_up: impl FnOnce(Supervisor) -> Supervisor) -> Rig {
+        Rig::begin(clock, |supervisor, _nobody_listens| set_up(supervisor))
+    }
+
     /// Starts one service that speaks `protocol` on the rig's own network.
     pub fn serve(name: &str, protocol: impl Protocol<MemoryStream>) -> Rig {
         Rig::serve_with(|supervisor, listener| {
@@ -97,8 +102,14 @@ impl Rig {
     /// # }
     /// ```
     pub fn serve_with(set_up: impl FnOnce(Supervisor, MemoryListener) -> Supervisor) -> Rig {
+        Rig::begin(ManualClock::new(), set_up)
+    }
+
+    fn begin(
+        clock: ManualClock,
+        set_up: impl FnOnce(Supervisor, MemoryListener) -> Supervisor,
+    ) -> Rig {
         let executor = Rc::new(LocalExecutor::new());
-        let clock = ManualClock::new();
         let (listener, network) = memory();
         let (signals, received) = unbounded();
         let supervisor = set_up(Supervisor::new().clock(clock.clone()), listener);

@@ -62,6 +62,7 @@ mod reader;
 mod readiness;
 mod readme;
 mod reload;
+mod restart;
 mod rig;
 #[cfg(all(feature = "http", feature = "hyper"))]
 mod slow_clients;
@@ -69,6 +70,7 @@ mod stages;
 #[cfg(feature = "http")]
 mod strictness;
 mod supervisor;
+mod tasks;
 mod tcp;
 #[cfg(feature = "http")]
 mod testing_kit;

@@ -167,8 +167,10 @@ fn an_upgraded_connection_is_named_and_cut_off_at_the_deadline() {
     let stream = client.stream;
     web.rig.pass(Duration::from_secs(1));
     let report = web.rig.report();
-    let connection = report.stragglers[0].connection.as_ref().unwrap();
-    assert_eq!((report.stragglers.len(), connection.state), (1, State::Upgraded));
+    // The handler's task, and the connection.
+    let [task, connection] = &report.stragglers[..] else { panic!("{report}") };
+    assert!(task.to_string().starts_with("web: task spawned at tests/it/upgrade.rs:"), "{task}");
+    assert_eq!(connection.connection.as_ref().unwrap().state, State::Upgraded);
     assert_eq!(report.service("web").unwrap().counts.cut_off, 1);
     assert_eq!(report.exit_status(), 124);
     assert!(stream.is_gone() && stream.is_reset(), "it does not look whole");

@@ -230,7 +230,7 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
             // An answer that is there at once needs no task of its own.
             let polled = answering.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             if polled.is_pending() {
-                self.streams.connection.context().spawn(answering);
+                self.streams.connection.context().member().spawn(answering);
             }
             began = true;
         }
