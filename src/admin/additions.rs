@@ -1,6 +1,5 @@
 //! What a program adds to its admin server: its name, counters and paths of its own.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -24,7 +23,7 @@ type Append = Box<dyn Fn(&mut String)>;
 pub(super) struct Additions {
     program: Option<String>,
     metrics: Vec<Append>,
-    routes: BTreeMap<String, Route>,
+    routes: Vec<(String, Route)>,
     pub(super) allows_drain: bool,
 }
 
@@ -61,12 +60,12 @@ impl Additions {
             "it is not a path as a request has it, such as /flags"
         } else if OWN.contains(&path) {
             "the admin server answers there itself"
-        } else if self.routes.contains_key(path) {
+        } else if self.route(path).is_some() {
             "there is one already"
         } else {
             let handler =
                 move |request, exchange| -> Answer { Box::pin(handler.handle(request, exchange)) };
-            self.routes.insert(path.to_owned(), Box::new(handler));
+            self.routes.push((path.to_owned(), Box::new(handler)));
             return Ok(());
         };
         Err(Error::Route { path: path.to_owned(), why })
@@ -74,13 +73,14 @@ impl Additions {
 
     /// The program's own handler for this path, if there is one.
     pub(super) fn route(&self, path: &str) -> Option<&Route> {
-        self.routes.get(path)
+        self.routes.iter().find(|(own, _)| own == path).map(|(_, handler)| handler)
     }
 
     /// Every path there is, for who has asked for another one.
     pub(super) fn paths(&self) -> String {
         let own = OWN.into_iter().filter(|path| *path != "/drain" || self.allows_drain);
-        let all: Vec<_> = own.chain(self.routes.keys().map(String::as_str)).collect();
+        let routes = self.routes.iter().map(|(path, _)| path.as_str());
+        let all: Vec<_> = own.chain(routes).collect();
         all.join(", ")
     }
 }
@@ -95,7 +95,7 @@ impl fmt::Debug for Additions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Additions")
             .field("program", &self.program)
-            .field("routes", &self.routes.keys())
+            .field("paths", &self.paths())
             .field("allows_drain", &self.allows_drain)
             .finish_non_exhaustive()
     }

@@ -1,6 +1,5 @@
 //! One JSON object in one line (RFC 8259).
 
-use std::collections::HashSet;
 use std::fmt::{self, Write};
 
 use log::kv::{Error, Key, Value, VisitSource, VisitValue};
@@ -8,12 +7,12 @@ use log::kv::{Error, Key, Value, VisitSource, VisitValue};
 /// An object that is being written. Of two members of one name the first stays.
 pub struct Object {
     line: String,
-    names: HashSet<String>,
+    names: Vec<String>,
 }
 
 impl Object {
     pub fn new() -> Object {
-        Object { line: String::new(), names: HashSet::new() }
+        Object { line: String::new(), names: Vec::new() }
     }
 
     pub fn text(&mut self, name: &str, text: &str) {
@@ -21,7 +20,8 @@ impl Object {
     }
 
     fn member(&mut self, name: &str, value: impl fmt::Display) {
-        if self.names.insert(name.to_owned()) {
+        if !self.names.iter().any(|earlier| earlier == name) {
+            self.names.push(name.to_owned());
             let before = if self.line.is_empty() { '{' } else { ',' };
             // Writing to a String cannot fail.
             let _ = write!(self.line, "{before}{}:{value}", Text(name));
