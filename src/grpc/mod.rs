@@ -2,9 +2,10 @@
 //!
 //! Services are what tonic generates, and whatever wraps them; tonic's own server, which is for
 //! tokio, is not used: `tonic = { version = "0.14", default-features = false, features = ["codegen"] }`
-//! and tonic-prost are enough for a service, generated with `build_transport(false)`. All four kinds of calls work. When shutdown begins, the health service says
-//! NOT_SERVING, clients are told with GOAWAY, calls in flight finish, and later ones are refused so that
-//! clients try them elsewhere. A call that misses the deadline ends as UNAVAILABLE: its connection is gone.
+//! and tonic-prost are enough for a service, generated with `build_transport(false)`. All four kinds of calls
+//! work. From the cause on the health service says NOT_SERVING. When the drain begins clients are told with
+//! GOAWAY, calls in flight finish, and later ones are refused so that clients try them elsewhere. A call that
+//! misses the deadline ends as UNAVAILABLE: its connection is gone.
 
 mod deadline;
 mod health;
