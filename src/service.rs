@@ -119,7 +119,7 @@ impl Context {
         }
     }
 
-    pub(crate) fn register(&self) -> &Register {
+    pub(crate) fn register(&self) -> &Rc<Register> {
         &self.register
     }
 

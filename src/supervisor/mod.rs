@@ -165,7 +165,7 @@ impl Supervisor {
         let run = self.start(&executor);
         // A task like all others: in `executor.run` itself it would be polled at each wake.
         let run = executor.spawn(async move {
-            let signals = pin!(signals.signals(run.terms));
+            let signals = pin!(signals.signals(run.terms.clone()));
             run.drive(signals).await
         });
         Ok(executor.run(run).await)
@@ -176,8 +176,11 @@ impl Supervisor {
         let (failed, failures) = async_channel::unbounded();
         let (shorter_limits, shortened) = async_channel::bounded(1);
         let reserves = stages.iter().map(|stage| stage.reserve).collect();
+        let names = stages.iter().flat_map(|stage| &stage.services).map(|added| &*added.name);
+        terms.polled().set_services(names);
         let status = Status::new(clock.clone(), reserves);
-        let start = Start { executor, status: &status, failed, shorter_limits };
+        let start =
+            Start { executor, status: &status, polled: terms.polled(), failed, shorter_limits };
         let stages = stages.into_iter().enumerate();
         let stages = stages.map(|(number, stage)| start.stage(number, stage.services));
         status.set_stages(stages.collect());

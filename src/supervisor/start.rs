@@ -5,6 +5,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use async_channel::Sender;
 use futures_lite::FutureExt;
@@ -13,7 +14,7 @@ use smol::LocalExecutor;
 
 use crate::error::BoxError;
 use crate::group;
-use crate::register::Register;
+use crate::register::{Polled, Register};
 use crate::report::Outcome;
 use crate::service::{Context, Service};
 use crate::shutdown::{Shutdown, shutdown};
@@ -41,6 +42,8 @@ impl Added {
 pub(super) struct Start<'a> {
     pub(super) executor: &'a Rc<LocalExecutor<'static>>,
     pub(super) status: &'a Status,
+    /// What the thread is busy with.
+    pub(super) polled: &'a Arc<Polled>,
     /// Takes the name of each service that fails.
     pub(super) failed: Sender<Rc<str>>,
     /// Tells the sweep that a service has shorter time limits.
@@ -56,15 +59,18 @@ impl Start<'_> {
 
     fn service(&self, stage: usize, Added { name, serve }: Added, told: Shutdown) -> Slot {
         let (group, member) = group::group(self.executor);
-        let register = Register::new(self.status.clock().clone(), self.shorter_limits.clone());
+        let (clock, shorter_limits) = (self.status.clock().clone(), self.shorter_limits.clone());
+        let register = Register::new(&name, clock, self.polled.clone(), shorter_limits);
         let (status, spawner) = (self.status.clone(), member.clone());
         let cx = Context::new(name.clone(), stage, told, status, register.clone(), spawner);
         let outcome = Rc::new(RefCell::new(None));
+        let turns = register.clone();
         let slot = Slot::new(name.clone(), stage, register, outcome.clone(), group);
         let failed = self.failed.clone();
         member.spawn(async move {
             let serving = AssertUnwindSafe(async move { serve(cx).await });
-            let ended = Outcome::of(serving.catch_unwind().await);
+            let serving = turns.in_turns(None::<&str>, serving.catch_unwind());
+            let ended = Outcome::of(serving.await);
             if ended.is_failure() {
                 error!(target: LOG, "{name} {ended}");
                 // Unbounded, and read until the run is over.
