@@ -174,7 +174,7 @@ impl Context {
         }
     }
 
-    pub(crate) fn register(&self) -> &Register {
+    pub(crate) fn register(&self) -> &Rc<Register> {
         &self.register
     }
 

@@ -70,13 +70,17 @@ pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
 /// written as Rust would write it: `\n`, `\u{1b}`.
 pub(crate) fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '"' | '\'' | '\\' => line.push(c),
-            _ => line.extend(c.escape_debug()),
-        }
-    }
+    line.extend(shown(text));
     line
+}
+
+/// The same, one character after the other.
+pub(crate) fn shown(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars().flat_map(|c| {
+        // These print well, without the backslash that Rust would write.
+        let plain = matches!(c, '"' | '\'' | '\\');
+        c.escape_debug().skip(usize::from(plain))
+    })
 }
 
 #[cfg(test)]

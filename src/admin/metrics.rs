@@ -51,6 +51,11 @@ fn per_service(text: &mut Text, services: &[ServiceStatus]) {
         c.cut_off
     });
     counter("adieu_panics_total", "Connections or handlers that panicked.", |c| c.panicked);
+    counter(
+        "adieu_blocked_turns_total",
+        "Turns of the loop in which the service blocked the thread for longer than a second.",
+        |c| c.blocked,
+    );
     counter("adieu_restarts_total", "Times a service was started anew after a failure.", |c| {
         c.restarted
     });

@@ -138,6 +138,9 @@ fn card(html: &mut String, service: &ServiceStatus) -> fmt::Result {
     pair(html, "drained", counts.drained)?;
     pair(html, "closed idle", counts.closed_idle)?;
     pair(html, "panicked", counts.panicked)?;
+    if counts.blocked > 0 {
+        pair(html, "blocked the thread", counts.blocked)?;
+    }
     if counts.restarted > 0 {
         pair(html, "restarts", counts.restarted)?;
     }

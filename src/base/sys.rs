@@ -8,8 +8,8 @@ use std::os::fd::AsRawFd;
 ///
 /// The action runs inside the signal handler, between any two instructions of the program. It must
 /// keep to async-signal-safe functions (signal-safety(7)): no locks, no allocation, no panic.
-/// `process/watchdog.rs` is the only caller, and its actions look at a few atomics and call
-/// clock_gettime, setitimer, poll, write and _exit.
+/// `process/watchdog.rs` is the only caller, and its actions look at a few atomics and at a name in a
+/// `OnceLock`, and call clock_gettime, setitimer, poll, write and _exit.
 #[allow(unsafe_code)]
 pub(crate) fn on_signal(signal: i32, action: impl Fn() + Send + Sync + 'static) -> io::Result<()> {
     // SAFETY: see above; each of those calls is async-signal-safe, or a bare system call.

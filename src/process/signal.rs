@@ -130,7 +130,8 @@ impl Drop for Signals {
 
 impl SignalSource for Signals {
     fn signals(self, terms: Terms) -> impl Stream<Item = Signal> {
-        self.watchdog.set_terms(terms);
+        self.watchdog.set_terms(&terms);
+        self.watchdog.watch(terms.polled().clone());
         Heard(self)
     }
 

@@ -1,7 +1,9 @@
 //! How a run is to end, as far as its signals have to know.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::register::Polled;
 use crate::report::ExitCodes;
 use crate::shutdown::GRACE;
 
@@ -10,7 +12,7 @@ use crate::shutdown::GRACE;
 pub(crate) const PAIR: Duration = Duration::from_millis(100);
 
 /// How a run is to end, as its [`SignalSource`](crate::SignalSource) is told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Terms {
     /// The time from the cause to the deadline.
@@ -19,10 +21,23 @@ pub struct Terms {
     pub exit_codes: ExitCodes,
     /// Whether a second signal ends the run at once.
     pub second_signal_aborts: bool,
+    polled: Arc<Polled>,
+}
+
+impl Terms {
+    /// What the thread is busy with, for the watchdog's last line.
+    pub(crate) fn polled(&self) -> &Arc<Polled> {
+        &self.polled
+    }
 }
 
 impl Default for Terms {
     fn default() -> Terms {
-        Terms { grace: GRACE, exit_codes: ExitCodes::default(), second_signal_aborts: true }
+        Terms {
+            grace: GRACE,
+            exit_codes: ExitCodes::default(),
+            second_signal_aborts: true,
+            polled: Arc::default(),
+        }
     }
 }

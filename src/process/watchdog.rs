@@ -4,8 +4,8 @@
 //! And one second past the deadline an interval timer, started by the first signal, ends it too.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_signal::Signal;
@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::terms::{PAIR, Terms};
 use crate::base::sys;
+use crate::register::Polled;
 
 /// How long past the deadline the executor may be blocked, in two steps: see [`Watchdog::on_alarm`].
 const MARGIN_STEP: Duration = Duration::from_millis(500);
@@ -40,6 +41,8 @@ pub(super) struct Watchdog {
     second_aborts: AtomicBool,
     blocked_code: AtomicU8,
     abort_code: AtomicU16,
+    /// What the thread of the run is busy with, once there is a run.
+    polled: OnceLock<Arc<Polled>>,
 }
 
 impl Watchdog {
@@ -55,8 +58,9 @@ impl Watchdog {
             second_aborts: AtomicBool::new(true),
             blocked_code: AtomicU8::new(0),
             abort_code: AtomicU16::new(0),
+            polled: OnceLock::new(),
         });
-        watchdog.set_terms(Terms::default());
+        watchdog.set_terms(&Terms::default());
         let alarmed = watchdog.clone();
         sys::on_signal(libc::SIGALRM, move || alarmed.on_alarm())?;
         for &signal in signals {
@@ -66,7 +70,12 @@ impl Watchdog {
         Ok(watchdog)
     }
 
-    pub(super) fn set_terms(&self, terms: Terms) {
+    /// The run begins. To be called once.
+    pub(super) fn watch(&self, polled: Arc<Polled>) {
+        let _ = self.polled.set(polled);
+    }
+
+    pub(super) fn set_terms(&self, terms: &Terms) {
         let grace = u64::try_from(terms.grace.as_micros()).unwrap_or(u64::MAX);
         self.grace.store(grace, SeqCst);
         self.second_aborts.store(terms.second_signal_aborts, SeqCst);
@@ -125,7 +134,7 @@ impl Watchdog {
             Err(_) => true,
         };
         if !self.listening.load(SeqCst) {
-            end("", self.abort_code(number));
+            end(b"", self.abort_code(number));
         }
         match is_second {
             false => {
@@ -133,7 +142,7 @@ impl Watchdog {
                 self.arm(now);
             }
             true if quits || self.second_aborts.load(SeqCst) => {
-                end("adieu: aborted by a second signal\n", self.abort_code(number))
+                end(b"adieu: aborted by a second signal\n", self.abort_code(number))
             }
             true => {}
         }
@@ -168,8 +177,14 @@ impl Watchdog {
         if !self.is_last_step.swap(true, SeqCst) {
             return self.set_timer(now, MARGIN_STEP.as_micros() as u64);
         }
-        let last_word = "adieu: still blocked one second past the deadline, giving up\n";
-        end(last_word, self.blocked_code.load(SeqCst))
+        let mut last_word = Line::default();
+        last_word.extend("adieu: still blocked one second past the deadline".chars());
+        // `get` of a OnceLock is one atomic load.
+        if let Some(words) = self.polled.get().and_then(|polled| polled.get()) {
+            last_word.extend(" by ".chars().chain(words.chars()));
+        }
+        last_word.extend(", giving up\n".chars());
+        end(last_word.as_bytes(), self.blocked_code.load(SeqCst))
     }
 
     fn abort_code(&self, number: i32) -> u8 {
@@ -180,15 +195,48 @@ impl Watchdog {
     }
 }
 
+/// A line that needs no allocation. A character that does not fit any more is left out.
+struct Line {
+    bytes: [u8; Line::SIZE],
+    len: usize,
+}
+
+impl Line {
+    /// Enough for the words around a name of which each byte is shown as `\u{..}`.
+    const SIZE: usize = 2048;
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Default for Line {
+    fn default() -> Line {
+        Line { bytes: [0; Line::SIZE], len: 0 }
+    }
+}
+
+impl Extend<char> for Line {
+    fn extend<I: IntoIterator<Item = char>>(&mut self, chars: I) {
+        for c in chars {
+            let end = self.len + c.len_utf8();
+            if let Some(room) = self.bytes.get_mut(self.len..end) {
+                c.encode_utf8(room);
+                self.len = end;
+            }
+        }
+    }
+}
+
 /// Ends the process, with a last word if standard error takes it without blocking.
-fn end(last_word: &str, status: u8) -> ! {
+fn end(last_word: &[u8], status: u8) -> ! {
     // rustix calls poll(2) and write(2) directly. A pipe that poll(2) calls writable takes
     // PIPE_BUF (4096) bytes, so the write cannot block.
     let stderr = rustix::stdio::stderr();
     let mut fds = [PollFd::from_borrowed_fd(stderr, PollFlags::OUT)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     if matches!(poll(&mut fds, Some(&now)), Ok(1)) && fds[0].revents().contains(PollFlags::OUT) {
-        let _ = rustix::io::write(stderr, last_word.as_bytes());
+        let _ = rustix::io::write(stderr, last_word);
     }
     sys::end_at_once(status.into())
 }

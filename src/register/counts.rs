@@ -24,6 +24,8 @@ pub struct Counts {
     pub cut_off: u64,
     /// Connections or handlers that panicked.
     pub panicked: u64,
+    /// Turns of the loop in which the service blocked the thread for longer than a second.
+    pub blocked: u64,
     /// How many times the service was started anew after a failure: see [`restart`](crate::restart).
     pub restarted: u64,
     /// Bytes read from connections, as far as the protocol has told it; not those behind an upgrade.

@@ -163,12 +163,16 @@ impl Entry {
         self.request.set(Some(request));
     }
 
-    fn request(&self) -> String {
+    /// Looks at the request in flight. (What is in a cell can only be looked at when it is out of it.)
+    pub(crate) fn with_request<T>(&self, look: impl FnOnce(Option<&dyn Display>) -> T) -> T {
         let request = self.request.take();
-        let shown =
-            request.as_ref().map(|request| printable(&request.to_string())).unwrap_or_default();
+        let seen = look(request.as_deref());
         self.request.set(request);
-        shown
+        seen
+    }
+
+    fn request(&self) -> String {
+        self.with_request(|it| it.map(|it| printable(&it.to_string())).unwrap_or_default())
     }
 
     /// Notes what is waited for, and tells what was noted before.

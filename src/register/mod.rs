@@ -6,14 +6,17 @@
 
 mod counts;
 mod entry;
+mod polled;
 mod span;
 mod state;
 mod tasks;
+mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -27,6 +30,7 @@ use crate::shutdown::Phase;
 
 pub use counts::{Counts, Latency};
 pub(crate) use entry::{Entry, HEAD_GRACE};
+pub(crate) use polled::Polled;
 pub(crate) use span::{Span, Spans};
 pub use state::{ConnectionStatus, State, Waiting};
 pub use tasks::TaskStatus;
@@ -47,6 +51,11 @@ pub(crate) struct Register {
     counts: RefCell<Counts>,
     /// The connections that ended after the cause; `None` before it.
     spans: RefCell<Option<Spans>>,
+    /// What the thread of the run is busy with, and the number of this service there.
+    polled: Arc<Polled>,
+    number: usize,
+    /// Since when this turn of the loop has worked on something, if it is this service's.
+    turn_began: Cell<Option<Instant>>,
     /// The shortest time limit that a connection here can have.
     shortest: Cell<Duration>,
     /// Tells the sweep when it gets shorter.
@@ -58,7 +67,12 @@ pub(crate) struct Register {
 }
 
 impl Register {
-    pub(crate) fn new(clock: Rc<dyn Clock>, shorter: Sender<()>) -> Rc<Register> {
+    pub(crate) fn new(
+        service: &str,
+        clock: Rc<dyn Clock>,
+        polled: Arc<Polled>,
+        shorter: Sender<()>,
+    ) -> Rc<Register> {
         Rc::new(Register {
             clock,
             phase: Cell::new(Phase::Serving),
@@ -66,6 +80,9 @@ impl Register {
             tasks: Rc::default(),
             counts: RefCell::new(Counts::default()),
             spans: RefCell::new(None),
+            number: polled.number(service),
+            polled,
+            turn_began: Cell::new(None),
             shortest: Cell::new(Duration::MAX),
             shorter,
             accept_loop: Cell::new(None),

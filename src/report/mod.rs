@@ -211,6 +211,7 @@ impl fmt::Display for Report {
                 cut_off,
                 panicked,
                 restarted,
+                blocked,
                 ..
             } = &service.counts;
             write!(f, "\n{}: {}", service.name, service.outcome)?;
@@ -221,6 +222,9 @@ impl fmt::Display for Report {
             }
             if *restarted > 0 {
                 write!(f, ", {restarted} restarts")?;
+            }
+            if *blocked > 0 {
+                write!(f, ", {blocked} times blocked the thread")?;
             }
         }
         for straggler in &self.stragglers {

@@ -45,7 +45,9 @@ impl Connection {
 
     /// Says what the connection is doing now, and how long it may do it; `None` is for ever.
     pub fn set_state(&self, state: State, limit: Option<Duration>) {
-        self.entry.set_state(state, limit, self.phase(), self.clock().now());
+        let now = self.clock().now();
+        self.cx.register().turn_works_since(now);
+        self.entry.set_state(state, limit, self.phase(), now);
     }
 
     /// Gives the connection `limit` from now; [`poll_expired`](Connection::poll_expired) tells when it is over.
@@ -116,7 +118,20 @@ impl Connection {
 
     /// Notes the request in flight, such as `GET /slow`, as the report should name it if it becomes a
     /// straggler. It is formatted only when it is shown, with characters escaped that could confuse a terminal.
+    /// Until this turn of the loop is over, it is also what blocks the thread, should it be blocked.
     pub fn set_request(&self, request: Arc<dyn Display>) {
+        self.turns_to(&*request);
+        self.entry.set_request(request);
+    }
+
+    /// Says that the rest of this turn of the loop is spent on a request.
+    pub(crate) fn turns_to(&self, request: &dyn Display) {
+        self.cx.register().turns_to(request);
+    }
+
+    /// Notes a request that this turn of the loop is not spent on.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn note_request(&self, request: Arc<dyn Display>) {
         self.entry.set_request(request);
     }
 

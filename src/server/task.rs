@@ -16,7 +16,7 @@ use log::{debug, error};
 use pin_project_lite::pin_project;
 
 use super::per_peer::Place;
-use crate::register::Entry;
+use crate::register::{Entry, State};
 use crate::service::Context;
 use crate::words::{LOG, panic_message};
 
@@ -46,7 +46,14 @@ impl<F: Future<Output = io::Result<()>> + UnwindSafe> Future for ConnectionTask<
     fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<()> {
         let this = self.project();
         let (cx, peer) = (this.cx, this.entry.peer());
-        match ready!(this.work.poll(task)) {
+        let turn = this.entry.with_request(|request| cx.register().turn(request));
+        // In other states it has to see bytes first, and says so.
+        if matches!(this.entry.state(), State::New | State::Active | State::Upgraded) {
+            cx.register().turn_works();
+        }
+        let polled = this.work.poll(task);
+        drop(turn);
+        match ready!(polled) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 debug!(target: LOG, service = cx.name(), peer:%, error:%; "{}: {peer}: {error}", cx.name())

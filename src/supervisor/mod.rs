@@ -214,7 +214,7 @@ impl Supervisor {
         let executor = Rc::new(LocalExecutor::new());
         let run = self.start(&executor);
         let (hangup, reload) = (signals.hangup(), || run.status.reload());
-        let signals = pin!(hangup.divert(signals.signals(run.terms), reload));
+        let signals = pin!(hangup.divert(signals.signals(run.terms.clone()), reload));
         // It is polled before all tasks: what comes in the same turn as a signal is answered after it.
         Ok(executor.run(WhenWoken::new(run.drive(signals))).await)
     }
@@ -223,8 +223,10 @@ impl Supervisor {
         let Supervisor { stages, terms, lame_duck, clock, causes } = self;
         let (shorter_limits, shortened) = async_channel::bounded(1);
         let reserves = stages.iter().map(|stage| stage.reserve).collect();
+        let names = stages.iter().flat_map(|stage| &stage.services).map(|added| &*added.name);
+        terms.polled().set_services(names);
         let status = Status::new(clock.clone(), causes, reserves);
-        let start = Start { executor, status: &status, shorter_limits };
+        let start = Start { executor, status: &status, polled: terms.polled(), shorter_limits };
         let stages = stages.into_iter().enumerate();
         let stages = stages.map(|(number, stage)| start.stage(number, stage.services));
         status.set_stages(stages.collect());

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use async_channel::Sender;
 use futures_lite::FutureExt;
@@ -14,7 +15,7 @@ use smol::LocalExecutor;
 use crate::base::clock::Stamp;
 use crate::error::BoxError;
 use crate::group;
-use crate::register::Register;
+use crate::register::{Polled, Register};
 use crate::report::{Cause, Outcome};
 use crate::service::{Context, Service};
 use crate::shutdown::{Shutdown, shutdown};
@@ -42,6 +43,8 @@ impl Added {
 pub(super) struct Start<'a> {
     pub(super) executor: &'a Rc<LocalExecutor<'static>>,
     pub(super) status: &'a Status,
+    /// What the thread is busy with.
+    pub(super) polled: &'a Arc<Polled>,
     /// Tells the sweep that a service has shorter time limits.
     pub(super) shorter_limits: Sender<()>,
 }
@@ -56,15 +59,18 @@ impl Start<'_> {
     fn service(&self, stage: usize, Added { name, serve }: Added, told: Shutdown) -> Slot {
         let quiet = Stamp::new(self.status.clock().clone());
         let (group, member) = group::group(self.executor, quiet.clone());
-        let register = Register::new(self.status.clock().clone(), self.shorter_limits.clone());
+        let (clock, shorter_limits) = (self.status.clock().clone(), self.shorter_limits.clone());
+        let register = Register::new(&name, clock, self.polled.clone(), shorter_limits);
         let (status, spawner) = (self.status.clone(), member.clone());
         let cx = Context::new(name.clone(), stage, told, status, register.clone(), spawner);
         let outcome = Rc::new(RefCell::new(None));
+        let turns = register.clone();
         let slot = Slot::new(name.clone(), stage, register, outcome.clone(), group, quiet);
         let status = self.status.clone();
         member.spawn(async move {
             let serving = AssertUnwindSafe(async move { serve(cx).await });
-            let ended = Outcome::of(serving.catch_unwind().await);
+            let serving = turns.in_turns(None::<&str>, serving.catch_unwind());
+            let ended = Outcome::of(serving.await);
             if ended.is_failure() {
                 error!(target: LOG, service = &*name; "{name} {ended}");
                 status.causes().add(Cause::Failed(name.to_string()));

@@ -67,7 +67,7 @@ impl RestartPolicy {
     /// the same database would all come back to it in the same instant. What is out of bounds
     /// counts as the nearest bound, and not a number as 0.0.
     pub fn jitter(mut self, part: f64) -> RestartPolicy {
-        self.jitter = if part > 0.0 { part.min(1.0) } else { 0.0 };
+        self.jitter = if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) };
         self
     }
 

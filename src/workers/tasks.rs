@@ -76,9 +76,6 @@ impl Context {
 
     fn spawn_task(&self, name: TaskName, task: impl Future<Output = ()> + 'static) {
         let place = self.register().tasks().begin(name);
-        self.member().spawn(async move {
-            let _place = place;
-            task.await;
-        });
+        self.member().spawn(self.register().in_turns(Some(place), task));
     }
 }

@@ -8,6 +8,7 @@ mod accept;
 mod admin;
 #[cfg(feature = "http")]
 mod answers;
+mod blocked;
 #[path = "../child/bound.rs"]
 mod bound;
 mod bounds;

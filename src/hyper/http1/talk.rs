@@ -81,6 +81,7 @@ impl<T: Stream> Talk<T> {
         let line = Arc::new(Line::of(&request));
         let (head, body) = request.into_parts();
         let (body, upload) = body::of_http1(body, self.limits.body_size);
+        self.connection.turns_to(&*line);
         self.in_flight.borrow_mut().push_back(InFlight {
             line,
             began: self.connection.clock().now(),
@@ -172,7 +173,7 @@ impl<T: Stream> Talk<T> {
         }
         if let (State::Active, Some(oldest)) = (state, self.in_flight.borrow().front()) {
             connection.set_since(oldest.began);
-            connection.set_request(oldest.line.clone());
+            connection.note_request(oldest.line.clone());
         }
     }
 

@@ -225,12 +225,15 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         while !self.streams.are_held_up() {
             let Some(Accepted { request, in_flight }) = self.held_back.pop_front() else { break };
             in_flight.is_begun.set(true);
+            let line = in_flight.line.clone();
+            self.streams.connection.turns_to(&*line);
             let answering = Answering::new(self.streams.clone(), in_flight);
             let mut answering = Box::pin(answering.run(self.hyper.clone(), request));
             // An answer that is there at once needs no task of its own.
             let polled = answering.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             if polled.is_pending() {
-                self.streams.connection.context().member().spawn(answering);
+                let cx = self.streams.connection.context();
+                cx.member().spawn(cx.register().in_turns(Some(line), answering));
             }
             began = true;
         }
@@ -274,7 +277,7 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
             }
             if let Some(InFlight { began, line, .. }) = oldest.as_deref() {
                 connection.set_since(*began);
-                connection.set_request(line.clone());
+                connection.note_request(line.clone());
             }
         }
         let waits_for = oldest.as_ref().and_then(|request| request.waits_for());
