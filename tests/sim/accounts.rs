@@ -2,10 +2,11 @@
 
 use std::cell::Ref;
 
-use adieu::{Outcome, Report};
+use adieu::{Outcome, Report, Straggler};
 
 use crate::net::{End, look};
 use crate::plan::{ClientPlan, ServicePlan, Then};
+use crate::restarts;
 use crate::watch::until;
 use crate::world::{Seen, World};
 
@@ -97,18 +98,34 @@ fn was_upgraded(plan: &ClientPlan, seen: &Seen) -> bool {
 fn judge_outcome(world: &World, report: &Report, number: usize) -> Result<(), String> {
     let outcome = &report.services[number].outcome;
     let in_time = report.aborted.is_none();
+    let stragglers =
+        report.stragglers.iter().filter(|left| left.service == report.services[number].name);
+    let ended_in_time = |takes| {
+        let Some(told) = world.served[number].told.get() else {
+            return Err("it was dropped untold".to_owned());
+        };
+        let until = until(world, world.plan.stages[number]).unwrap_or_default();
+        Ok(matches!(outcome, Outcome::Finished) || !in_time || told + takes >= until)
+    };
     let right = match &world.plan.services[number] {
         ServicePlan::Stuck => matches!(outcome, Outcome::CutOff),
-        ServicePlan::Told(takes) | ServicePlan::Spawns(takes) => {
-            let Some(told) = world.served[number].told.get() else {
-                return Err("it was dropped untold".to_owned());
-            };
-            let until = until(world, world.plan.stages[number]).unwrap_or_default();
-            matches!(outcome, Outcome::Finished) || !in_time || told + *takes >= until
+        ServicePlan::Told(takes) => ended_in_time(*takes)?,
+        ServicePlan::Spawns(takes) => {
+            let left = takes.len() - world.served[number].done.get();
+            let named = |named: &Straggler| named.tasks.as_ref().map_or(0, |tasks| tasks.count);
+            let named: usize = stragglers.clone().map(named).sum();
+            if named != left {
+                return Err(format!("{left} tasks are left, and the report names {named}"));
+            }
+            ended_in_time(takes[0].max(takes[1]))?
+        }
+        ServicePlan::Restarts(plan) => {
+            restarts::judge(world, number, plan, &report.services[number])?;
+            true
         }
         _ => true,
     };
-    let named = report.stragglers.iter().any(|left| left.service == report.services[number].name);
+    let named = stragglers.count() > 0;
     match right && named == matches!(outcome, Outcome::CutOff) || outcome.is_failure() {
         true => Ok(()),
         false => Err(format!("it {outcome}")),

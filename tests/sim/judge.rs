@@ -11,6 +11,7 @@ use crate::content::content;
 use crate::net::{End, look};
 use crate::plan::{BodyPlan, ClientPlan, Event, RequestPlan, ServicePlan, Talk, Then};
 use crate::reader::Answer;
+use crate::restarts;
 use crate::talk;
 use crate::watch::{Watch, all_have_finished, has_trouble, until};
 use crate::world::{Asked, Seen, Stamp, World};
@@ -89,6 +90,10 @@ fn is_a_cause(world: &World, watch: &Watch, cause: &Cause, time: Duration) -> bo
             let number = name.parse().unwrap_or(usize::MAX);
             match world.plan.services.get(number) {
                 Some(ServicePlan::Fails(at) | ServicePlan::Panics(at)) => *at == time,
+                Some(ServicePlan::Restarts(_)) => {
+                    let failed = world.served[number].failed.borrow();
+                    restarts::gave_up(world, number) && failed.last() == Some(&time)
+                }
                 // Its listener broke; that may have waited in the accept queue.
                 _ => until_then.any(|(_, event)| match event {
                     Event::Accept(of, error) => *of == number && *error == libc::EBADF,

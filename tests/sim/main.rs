@@ -4,7 +4,8 @@
 //! what fails, and when shutdown begins (`plan.rs`, `net.rs`). One executor, a manual clock that jumps
 //! from one sleep to the next, and an in-memory network make of it one run (`run.rs`). What clients
 //! and handlers see is noted (`world.rs`, `client.rs`, `server.rs`) and judged, at every instant
-//! (`watch.rs`, `phases.rs`, `life.rs`) and at the end (`judge.rs`, `talk.rs`, `accounts.rs`).
+//! (`watch.rs`, `phases.rs`, `life.rs`) and at the end (`judge.rs`, `talk.rs`, `accounts.rs`,
+//! `restarts.rs`).
 //!
 //! ```text
 //! cargo test --test sim                        2,000 seeds
@@ -24,6 +25,7 @@ mod plan;
 #[path = "../common/reader.rs"]
 #[allow(dead_code)]
 mod reader;
+mod restarts;
 mod run;
 mod server;
 mod talk;

@@ -41,8 +41,21 @@ pub enum ServicePlan {
     Fails(Duration),
     Panics(Duration),
     Returns(Duration),
-    /// Returns at once, but has spawned a task that is told, and then takes so long to end.
-    Spawns(Duration),
+    /// Returns at once, but has spawned two tasks of one name. They are told, and take so long to end.
+    Spawns([Duration; 2]),
+    Restarts(RestartPlan),
+}
+
+/// A worker that is started anew when it fails.
+#[derive(Debug)]
+pub struct RestartPlan {
+    /// How long it runs each time before it fails, or panics. After that it works until it is told.
+    pub fails: Vec<(Duration, bool)>,
+    pub first_pause: Duration,
+    pub longest_pause: Duration,
+    pub healthy: Duration,
+    /// So many failures within so long are too many.
+    pub most: (usize, Duration),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -229,10 +242,21 @@ fn service(rng: &mut Rng) -> ServicePlan {
         2 => ServicePlan::Panics(moment(rng)),
         3 => ServicePlan::Returns(moment(rng)),
         4 | 5 => ServicePlan::Told(moment(rng)),
-        6 => ServicePlan::Spawns(moment(rng)),
+        6 => ServicePlan::Spawns([moment(rng), moment(rng)]),
         7 => ServicePlan::Told(rest(rng)),
         8..12 => ServicePlan::Tcp,
+        12 | 13 => ServicePlan::Restarts(restarts(rng)),
         _ => http(rng),
+    }
+}
+
+fn restarts(rng: &mut Rng) -> RestartPlan {
+    RestartPlan {
+        fails: several(rng, 6, |rng| (rest(rng), rng.bool())),
+        first_pause: [1, 50, 100][rng.usize(..3)] * Duration::from_millis(1),
+        longest_pause: [1, 200, 1_000][rng.usize(..3)] * Duration::from_millis(1),
+        healthy: [0, 500, 2_000][rng.usize(..3)] * Duration::from_millis(1),
+        most: (rng.usize(1..6), [500, 10_000][rng.usize(..2)] * Duration::from_millis(1)),
     }
 }
 

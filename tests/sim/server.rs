@@ -21,6 +21,7 @@ use crate::content::content;
 use crate::life::accompany;
 use crate::net::{UnkindListener, UnkindStream};
 use crate::plan::{BodyPlan, ServicePlan, Then};
+use crate::restarts;
 use crate::talk::talk;
 use crate::watch;
 use crate::world::{Handled, World};
@@ -101,14 +102,23 @@ impl Simulated {
             }
             ServicePlan::Returns(after) => cx.sleep(*after).await,
             ServicePlan::Spawns(takes) => {
-                let (world, takes) = (world.clone(), *takes);
-                // Without the context: that it was spawned must be enough.
-                cx.spawn(async move {
-                    let _alive = world.alive.clone();
-                    shutdown.begun().await;
-                    world.served[number].told.set(Some(world.now()));
-                    world.clock.sleep_until(world.clock.now() + takes).await;
-                });
+                for takes in *takes {
+                    let (world, shutdown) = (world.clone(), shutdown.clone());
+                    // Without the context: that it was spawned must be enough.
+                    cx.spawn_named("told", async move {
+                        let _alive = world.alive.clone();
+                        shutdown.begun().await;
+                        let served = &world.served[number];
+                        served.told.set(Some(world.now()));
+                        world.clock.sleep_until(world.clock.now() + takes).await;
+                        served.done.set(served.done.get() + 1);
+                    });
+                }
+            }
+            ServicePlan::Restarts(_) => {
+                let ended = restarts::serve(world.clone(), number, cx).await;
+                world.served[number].returned.set(true);
+                return ended;
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ use crate::life::LifeWatch;
 use crate::net::look;
 use crate::phases::Phases;
 use crate::plan::{ClientPlan, Event, ServicePlan, Talk};
+use crate::restarts;
 use crate::world::{Seen, World};
 
 /// Half a head gets so long in the drain, and time limits are kept so finely.
@@ -222,8 +223,9 @@ fn has_cause(world: &World) -> bool {
         ServicePlan::Fails(at) | ServicePlan::Panics(at) => past(at),
         _ => false,
     });
-    let mut services = 0..world.served.len();
-    let ended = services.any(|number| world.plan.life.has_ended(world, number, world.now()));
+    let gave_up = |number| restarts::gave_up(world, number);
+    let has_ended = |number| world.plan.life.has_ended(world, number, world.now());
+    let ended = (0..world.served.len()).any(|number| gave_up(number) || has_ended(number));
     asked || failed || ended || all_have_finished(world, world.now())
 }
 
@@ -335,9 +337,12 @@ fn has_ended(world: &World, service: usize) -> bool {
             !served.network.is_open() && closed && Rc::strong_count(&served.busy) == 1
         }
         ServicePlan::Stuck => false,
-        ServicePlan::Told(takes) | ServicePlan::Spawns(takes) => {
-            served.told.get().is_some_and(|told| now >= told + *takes)
+        ServicePlan::Told(takes) => served.told.get().is_some_and(|told| now >= told + *takes),
+        ServicePlan::Spawns(takes) => {
+            let takes = takes[0].max(takes[1]);
+            served.told.get().is_some_and(|told| now >= told + takes)
         }
+        ServicePlan::Restarts(_) => served.returned.get(),
         ServicePlan::Fails(at) | ServicePlan::Panics(at) | ServicePlan::Returns(at) => now >= *at,
     }
 }

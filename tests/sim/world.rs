@@ -80,8 +80,13 @@ pub struct Served {
     pub busy: Rc<()>,
     /// When it was told to stop.
     pub told: Cell<Option<Duration>>,
-    /// Its accept loop has come to its end.
+    /// Its accept loop, or the worker that is restarted, has come to its end.
     pub returned: Cell<bool>,
+    /// When a worker was started, and when it failed.
+    pub started: RefCell<Vec<Duration>>,
+    pub failed: RefCell<Vec<Duration>>,
+    /// How many tasks have come to their end.
+    pub done: Cell<usize>,
 }
 
 pub struct World {
@@ -124,6 +129,9 @@ impl World {
             busy: Rc::default(),
             told: Cell::default(),
             returned: Cell::default(),
+            started: RefCell::default(),
+            failed: RefCell::default(),
+            done: Cell::default(),
         };
         World {
             seen: plan.clients.iter().map(|_| RefCell::default()).collect(),
