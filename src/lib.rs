@@ -43,8 +43,9 @@
 //! | test that a service shuts down well | [`testing`](testing/index.html) (feature `testing`), and `docs/testing.md` in the repository |
 //!
 //! `docs/rules.md` in the repository has the rules of the drain, and `docs/operating.md` what to set around the
-//! process. The library has no globals, and reads no environment but where systemd is asked for: signals, time and
-//! listeners are parameters. Only [`signals`] touches the process, and only its handler ends it. It runs on Unix.
+//! process. The library has no globals, and reads no environment but where systemd or a thread pool is asked
+//! for: signals, time and listeners are parameters. Only [`signals`] touches the process, and only its handler
+//! ends it. It runs on Unix.
 
 // docs.rs builds with this cfg, and shows beside each item which feature it needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]

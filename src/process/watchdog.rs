@@ -181,7 +181,7 @@ impl Watchdog {
         last_word.extend("adieu: still blocked one second past the deadline".chars());
         // `get` of a OnceLock is one atomic load.
         if let Some(words) = self.polled.get().and_then(|polled| polled.get()) {
-            last_word.extend(" by ".chars().chain(words.chars()));
+            last_word.extend(" by ".chars().chain(words.chars().take(Line::NAME)));
         }
         last_word.extend(", giving up\n".chars());
         end(last_word.as_bytes(), self.blocked_code.load(SeqCst))
@@ -202,8 +202,10 @@ struct Line {
 }
 
 impl Line {
-    /// Enough for the words around a name of which each byte is shown as `\u{..}`.
-    const SIZE: usize = 2048;
+    /// How many characters of a name are shown.
+    const NAME: usize = 400;
+    /// Enough for them, of four bytes each, and for the words around.
+    const SIZE: usize = 4 * Line::NAME + 100;
 
     fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()

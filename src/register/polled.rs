@@ -66,14 +66,15 @@ impl Polled {
 
     /// It is `what` of that service.
     pub(super) fn is(&self, what: &dyn Display) {
-        let version = self.version.load(Relaxed);
-        self.version.store(version.wrapping_add(1), Relaxed);
+        // It is odd already if the last text panicked while it was written.
+        let changing = self.version.load(Relaxed) | 1;
+        self.version.store(changing, Relaxed);
         fence(Release);
         let mut writer = Writer { text: &self.text, len: 0 };
         // What does not fit is left out.
         let _ = write!(writer, "{what}");
         self.len.store(writer.len, Relaxed);
-        self.version.store(version.wrapping_add(2), Release);
+        self.version.store(changing.wrapping_add(1), Release);
     }
 
     /// It is nothing any more.
@@ -129,6 +130,8 @@ impl Words<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use super::*;
 
     fn words(polled: &Polled) -> Option<String> {
@@ -163,20 +166,27 @@ mod tests {
         assert_eq!(words(&polled), Some(expected));
     }
 
+    /// Looks at what is polled while it is written, and then panics if told to.
+    struct Looks<'a>(&'a Polled, bool);
+
+    impl Display for Looks<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("GET /")?;
+            assert!(self.0.get().is_none());
+            assert!(!self.1, "a text that panics");
+            Ok(())
+        }
+    }
+
     #[test]
-    fn what_is_changing_just_now_is_not_read() {
+    fn what_is_changing_just_now_is_not_read_and_a_text_that_panics_spoils_no_other() {
         let polled = Polled::default();
         polled.set_services(["web"].into_iter());
         polled.begin(1);
-        struct Looks<'a>(&'a Polled);
-        impl Display for Looks<'_> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("GET /")?;
-                assert!(self.0.get().is_none());
-                Ok(())
-            }
-        }
-        polled.is(&Looks(&polled));
+        let panics = AssertUnwindSafe(|| polled.is(&Looks(&polled, true)));
+        assert!(catch_unwind(panics).is_err());
+        assert_eq!(words(&polled), None);
+        polled.is(&Looks(&polled, false));
         assert_eq!(words(&polled).as_deref(), Some("web: GET /"));
     }
 }

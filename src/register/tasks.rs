@@ -13,16 +13,23 @@ use crate::words::printable;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TaskName {
     SpawnedAt(&'static Location<'static>),
+    /// In printable characters.
     Named(Rc<str>),
     /// Work on a thread of its own.
     BlockingAt(&'static Location<'static>),
+}
+
+impl TaskName {
+    pub(crate) fn named(name: &str) -> TaskName {
+        TaskName::Named(printable(name).into())
+    }
 }
 
 impl fmt::Display for TaskName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TaskName::SpawnedAt(at) => write!(f, "task spawned at {}:{}", at.file(), at.line()),
-            TaskName::Named(name) => write!(f, "task {}", printable(name)),
+            TaskName::Named(name) => write!(f, "task {name}"),
             TaskName::BlockingAt(at) => {
                 write!(f, "blocking work begun at {}:{}", at.file(), at.line())
             }

@@ -117,8 +117,10 @@ impl Connection {
     }
 
     /// Notes the request in flight, such as `GET /slow`, as the report should name it if it becomes a
-    /// straggler. It is formatted only when it is shown, with characters escaped that could confuse a terminal.
-    /// Until this turn of the loop is over, it is also what blocks the thread, should it be blocked.
+    /// straggler. It is shown with characters escaped that could confuse a terminal.
+    ///
+    /// It also names who blocks the thread, in this turn of the loop and in each later one of this connection
+    /// while the request is in flight. So it is formatted in each of these turns, and should be quick at it.
     pub fn set_request(&self, request: Arc<dyn Display>) {
         self.turns_to(&*request);
         self.entry.set_request(request);

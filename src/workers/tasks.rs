@@ -30,7 +30,7 @@ impl Context {
     pub fn spawn_named(&self, name: &str, task: impl Future<Output = ()> + 'static) {
         match name {
             "" => self.spawn(task),
-            name => self.spawn_task(TaskName::Named(name.into()), task),
+            name => self.spawn_task(TaskName::named(name), task),
         }
     }
 
