@@ -1,8 +1,5 @@
 //! A response made fit to be sent: what the engine does not check is checked before it encodes.
 
-use std::cell::{Cell, RefCell};
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use futures_lite::AsyncReadExt;
 use futures_lite::io::Take;
 use http_types::headers::{CONNECTION, CONTENT_TYPE, DATE, HeaderValue};
@@ -11,7 +8,7 @@ use http_types::{Body, Method, Response, StatusCode};
 
 use super::encoded_head::reason;
 use super::guard::{Head, Refusal};
-use crate::web::{AnswerFields, End, Form, Version, is_token};
+use crate::web::{AnswerFields, DateLine, End, Form, Version, is_token};
 
 /// What the form of an answer depends on in its request.
 #[derive(Clone, Copy, Debug)]
@@ -98,13 +95,17 @@ impl Fit {
 
     /// Puts the headers right that are the server's to decide. Returns the body if it is to be sent as it
     /// is; otherwise it is the encoder's.
-    pub(super) fn prepare(&mut self, keep_alive: bool, date: &DateLine) -> Option<Take<Body>> {
+    pub(super) fn prepare(
+        &mut self,
+        keep_alive: bool,
+        date: &DateLine<HeaderValue>,
+    ) -> Option<Take<Body>> {
         let Fit { response, fields } = self;
         for name in fields.dropped() {
             response.remove_header(name);
         }
         if response.header(DATE).is_none() {
-            response.insert_header(DATE, date.now());
+            response.insert_header(DATE, date.now(|now| Date::new(now).value()));
         }
         if let Some(options) = fields.connection(keep_alive) {
             response.insert_header(CONNECTION, options);
@@ -136,23 +137,4 @@ fn take_body(response: &mut Response) -> Body {
         response.remove_header(CONTENT_TYPE);
     }
     body
-}
-
-/// The value of the Date header, made anew once a second.
-#[derive(Debug, Default)]
-pub(super) struct DateLine {
-    second: Cell<u64>,
-    value: RefCell<Option<HeaderValue>>,
-}
-
-impl DateLine {
-    fn now(&self) -> HeaderValue {
-        let now = SystemTime::now();
-        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let mut value = self.value.borrow_mut();
-        if self.second.replace(second) != second {
-            *value = None;
-        }
-        value.get_or_insert_with(|| Date::new(now).value()).clone()
-    }
 }

@@ -8,12 +8,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_lite::AsyncRead;
+use http_types::headers::HeaderValue;
 use http_types::{Request, Response};
 
-use super::answer::DateLine;
 use super::handler::{Exchange, Handler};
 use super::limits::Limits;
 use crate::server::Connection;
+use crate::web::DateLine;
 
 /// How much is read at once, in bytes.
 const READ_SIZE: usize = 16 * 1024;
@@ -27,7 +28,7 @@ pub struct Http {
     pub(super) limits: Limits,
     /// Every read of every connection goes through here: nothing waits while it is in use.
     scratch: RefCell<Box<[u8]>>,
-    pub(super) date: DateLine,
+    pub(super) date: DateLine<HeaderValue>,
 }
 
 impl fmt::Debug for Http {

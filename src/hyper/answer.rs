@@ -11,10 +11,10 @@ use log::{debug, error};
 
 use super::body::{RequestBody, Upload};
 use super::fault::{Fault, HyperError};
-use super::fit::{DateLine, RequestForm};
+use super::fit::RequestForm;
 use super::request;
 use crate::server::Connection;
-use crate::web::AnswerFields;
+use crate::web::{AnswerFields, DateLine};
 use crate::words::{LOG, panic_message};
 
 /// What goes to the service; it may allow less.
@@ -104,31 +104,35 @@ pub(super) async fn ask<S: Answers>(
     request: Request<RequestBody>,
     upload: &Upload,
     connection: &Connection,
-    date: &DateLine,
+    date: &DateLine<HeaderValue>,
 ) -> Result<Answer<S::Content>, S::Error> {
     let asker = Asker::of(&request);
     let name = connection.context().name();
+    let refuse = |status: StatusCode| {
+        let peer = connection.peer();
+        debug!(
+            target: LOG, service = name, peer:%, status = status.as_u16();
+            "{name}: {peer}: refused with {status}"
+        );
+        asker.refusal(status)
+    };
     let refused = upload.fault().map(Fault::status).map_or(request::check(&request), Err);
     let mut response = match refused {
-        Err(status) => {
-            debug!(target: LOG, service = name, peer:% = connection.peer(), status = status.as_u16(); "{name}: {}: refused with {status}", connection.peer());
-            asker.refusal(status)
-        }
+        Err(status) => refuse(status),
         Ok(()) => {
             // Inside the guard even when it is called: a service need not be an async fn.
             let answering = async { service.call(request).await };
             let answered = AssertUnwindSafe(answering).catch_unwind().await;
             match (answered, upload.fault()) {
-                (Ok(_), Some(fault)) => {
-                    let status = fault.status();
-                    debug!(target: LOG, service = name, peer:% = connection.peer(), status = status.as_u16(); "{name}: {}: refused with {status}", connection.peer());
-                    asker.refusal(status)
-                }
+                (Ok(_), Some(fault)) => refuse(fault.status()),
                 (Ok(response), None) => response?.map(Some),
                 (Err(panic), _) => {
                     connection.count_panic();
                     let message = panic_message(&*panic);
-                    error!(target: LOG, service = name, panic = message; "{name}: the service panicked: {message}");
+                    error!(
+                        target: LOG, service = name, panic = message;
+                        "{name}: the service panicked: {message}"
+                    );
                     asker.refusal(StatusCode::INTERNAL_SERVER_ERROR)
                 }
             }

@@ -1,7 +1,6 @@
 //! The head of an answer made fit to be sent, and its content held to what the head says.
 
-use std::cell::{Cell, RefCell};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use ::hyper::body::{Body, Buf, Frame};
 use ::hyper::header::{CONTENT_LENGTH, DATE, HeaderValue, UPGRADE};
@@ -9,7 +8,7 @@ use ::hyper::{Method, Request, Response, StatusCode, Version};
 use log::error;
 
 use super::fault::HyperError;
-use crate::web::{self, AnswerFields, End, Form};
+use crate::web::{self, AnswerFields, DateLine, End, Form};
 use crate::words::LOG;
 
 /// What the form of an answer depends on in its request.
@@ -64,7 +63,7 @@ impl RequestForm {
         &self,
         response: &mut Response<Option<B>>,
         fields: &AnswerFields,
-        date: &DateLine,
+        date: &DateLine<HeaderValue>,
     ) {
         let has_content = fields.end() != End::Head;
         let headers = response.headers_mut();
@@ -81,7 +80,8 @@ impl RequestForm {
             _ => {}
         }
         if self.is_http2() && !headers.contains_key(DATE) {
-            headers.insert(DATE, date.now()); // hyper adds it over HTTP/1.1
+            // hyper adds it over HTTP/1.1.
+            headers.insert(DATE, date.now(date_value));
         }
         response.body_mut().take_if(|body| !has_content || body.is_end_stream());
     }
@@ -124,26 +124,12 @@ impl Rest {
             }
             Ok((frame, ends))
         });
-        taken.inspect_err(|error| error!(target: LOG, service = name, error:%; "{name}: an answer's body failed: {error}"))
+        taken.inspect_err(|error| {
+            error!(target: LOG, service = name, error:%; "{name}: an answer's body failed: {error}");
+        })
     }
 }
 
-/// The value of the Date header, made anew once a second.
-#[derive(Default)]
-pub(super) struct DateLine {
-    second: Cell<u64>,
-    value: RefCell<Option<HeaderValue>>,
-}
-
-impl DateLine {
-    fn now(&self) -> HeaderValue {
-        let now = SystemTime::now();
-        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let mut value = self.value.borrow_mut();
-        if self.second.replace(second) != second {
-            *value = None;
-        }
-        let made = || HeaderValue::from_str(&httpdate::fmt_http_date(now));
-        value.get_or_insert_with(|| made().expect("a date is plain text")).clone()
-    }
+fn date_value(now: SystemTime) -> HeaderValue {
+    HeaderValue::from_str(&httpdate::fmt_http_date(now)).expect("a date is plain text")
 }

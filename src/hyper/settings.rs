@@ -2,16 +2,18 @@
 
 use std::fmt;
 
+use ::hyper::header::HeaderValue;
 use ::hyper::server::conn::http1;
 
-use super::fit::DateLine;
 use super::limits::Limits;
+use crate::web::DateLine;
 
-/// A hyper service as a [`Protocol`](crate::Protocol): HTTP/1.1, or HTTP/2 where the client begins with its preface.
+/// A hyper service as a [`Protocol`](crate::Protocol): HTTP/1.1, or HTTP/2 where the client begins with its
+/// preface.
 ///
-/// A service is a `Service<Request<RequestBody>>`: [`RequestBody`](super::RequestBody) stands for the body of either version
-/// and keeps it within the [`Limits`]. Services that take any body, such as an axum router or what tonic
-/// generates, need no change.
+/// A service is a `Service<Request<RequestBody>>`: [`RequestBody`](super::RequestBody) stands for the body of
+/// either version and keeps it within the [`Limits`]. Services that take any body, such as an axum router or
+/// what tonic generates, need no change.
 ///
 /// When shutdown begins, HTTP/1.1 goes by the same rules as [`Http`](crate::Server): what is
 /// in flight is answered with `Connection: close`, a connection that is new or idle is closed after
@@ -31,7 +33,7 @@ pub struct Hyper<S> {
     pub(super) limits: Limits,
     pub(super) http1: SetUp<http1::Builder>,
     pub(super) http2: SetUp<h2::server::Builder>,
-    pub(super) date: DateLine,
+    pub(super) date: DateLine<HeaderValue>,
 }
 
 type SetUp<Builder> = Box<dyn Fn(&mut Builder)>;

@@ -6,11 +6,13 @@
 //! | `host.rs` | which hosts are let in |
 //! | `uri.rs` | which bytes a URI may have |
 //! | `target.rs` | which request targets are let in, and what they name |
+//! | `date.rs` | when an answer was made |
 //! | `answer_fields.rs` | which fields frame an answer, and what a handler may say of them |
 //!
 //! A reason for a refusal is a short text for the client; the status that goes with it is 400.
 
 mod answer_fields;
+mod date;
 mod host;
 #[cfg(feature = "http")]
 mod target;
@@ -18,6 +20,7 @@ mod token;
 mod uri;
 
 pub(crate) use answer_fields::{AnswerFields, End, Form, Version};
+pub(crate) use date::DateLine;
 #[cfg(feature = "hyper")]
 pub(crate) use host::check_host;
 #[cfg(feature = "http")]

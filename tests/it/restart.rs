@@ -250,3 +250,37 @@ fn any_service_can_be_restarted() {
     let supervisor = |s: Supervisor| s.service("worker", restart(RestartPolicy::new(), || Worker));
     assert!(Rig::start(supervisor).report().is_graceful());
 }
+
+#[cfg(feature = "http")]
+#[test]
+fn a_web_server_beside_a_worker_that_is_restarted_loses_no_request() {
+    use adieu::http::http_types::{Request, Response, Result};
+    use adieu::http::{Exchange, Http};
+    use adieu::{Server, testing::memory};
+
+    async fn slow(_: Request, exchange: Exchange) -> Result<Response> {
+        exchange.sleep(millis(30)).await;
+        Ok("well".into())
+    }
+
+    let clock = ManualClock::new();
+    let (worker, starts) = worker(3, RestartPolicy::new().jitter(0.0), &clock);
+    let (listener, network) = memory();
+    let server = Server::new(listener, Http::new(slow));
+    let rig = Rig::start_by(clock, |s| s.service("worker", worker).service("web", server));
+    let client = network.connect().expect("it listens");
+    // A request is in flight at each failure and at each restart.
+    for number in 0..40 {
+        client.send(crate::rig::GET);
+        rig.settle();
+        rig.pass(millis(50));
+        assert!(client.text().ends_with("well"), "request {number}");
+    }
+    drop(client);
+    assert_eq!(starts.borrow().len(), 4);
+    rig.signal(Signal::Term);
+    let report = rig.report();
+    assert!(report.is_graceful(), "{report}");
+    assert_eq!(counts(&report, "worker").restarted, 3);
+    assert_eq!(counts(&report, "web").requests, 40);
+}

@@ -62,12 +62,17 @@ impl Answering {
             }
             Ok(Ok(false)) => {}
             Ok(Err(error)) => {
-                debug!(target: LOG, peer:% = self.streams.connection.peer(), error:%; "{}: {error}", self.streams.connection.peer())
+                let peer = self.streams.connection.peer();
+                debug!(target: LOG, peer:%, error:%; "{peer}: {error}");
             }
             Err(panic) => {
                 self.streams.connection.count_panic();
                 let name = self.streams.connection.context().name();
-                error!(target: LOG, service = name, panic = panic_message(&*panic); "{name}: an answer's body panicked: {}", panic_message(&*panic));
+                let message = panic_message(&*panic);
+                error!(
+                    target: LOG, service = name, panic = message;
+                    "{name}: an answer's body panicked: {message}"
+                );
             }
         }
     }
