@@ -97,7 +97,9 @@ pub use net::{
     UnixStream,
 };
 pub use process::{Hangup, Signal, SignalSource, Signals, Terms, exit, signals};
-pub use register::{ConnectionStatus, Counts, Latency, OpenByState, State, TaskStatus, Waiting};
+pub use register::{
+    ClientEnd, ConnectionStatus, Counts, Latency, OpenByState, State, TaskStatus, Waiting,
+};
 pub use report::{Cause, ExitCodes, Outcome, Report, ServiceReport, Straggler, Unready};
 pub use server::{Connection, Protocol, Server, Tcp};
 pub use service::{Context, Service};

@@ -135,8 +135,8 @@ impl Slot {
         all - (named.len() - before)
     }
 
-    /// Gives up on what is left of it, and names that. In the next turn of the loop its sockets close and
-    /// its destructors run.
+    /// Gives up on what is left of it, and names that. Its connections can say a last word in the next turn of
+    /// the loop.
     pub(crate) fn cut_off(&self, named: &mut Vec<Straggler>) {
         let before = named.len();
         self.name_stragglers(named, usize::MAX);
@@ -151,6 +151,10 @@ impl Slot {
             *outcome = Some(Outcome::CutOff);
         }
         self.register.cut_off();
+    }
+
+    /// Drops what is left of it. In the next turn of the loop its sockets close and its destructors run.
+    pub(crate) fn drop_rest(&self) {
         self.group.cut_off();
     }
 

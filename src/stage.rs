@@ -1,7 +1,7 @@
 //! A stage: services that are told to stop together, waited for together, and cut off together.
 
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::report::Straggler;
 use crate::shutdown::{Phase, Trigger};
@@ -33,6 +33,11 @@ impl Stage {
         self.services.iter().for_each(|slot| slot.register().enter(phase));
     }
 
+    /// Has the open connections of its services close one after the other, within so much time.
+    pub(crate) fn spread(&self, over: Duration) {
+        self.services.iter().for_each(|slot| slot.register().spread(over));
+    }
+
     /// Tells all of its services to stop, in one turn of the loop. Repeats are no-ops.
     pub(crate) fn drain(&self, now: Instant) {
         if self.told.get().is_none() {
@@ -59,5 +64,10 @@ impl Stage {
         let left = self.services.iter().filter(|slot| !slot.has_ended());
         left.for_each(|slot| slot.cut_off(&mut stragglers));
         stragglers
+    }
+
+    /// Drops what is left of its services.
+    pub(crate) fn drop_rest(&self) {
+        self.services.iter().for_each(Slot::drop_rest);
     }
 }

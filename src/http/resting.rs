@@ -53,7 +53,7 @@ impl<S: Stream> Resting<S> {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<usize>>> {
         let Resting { stream, connection, http, .. } = self;
-        poll_last_look(connection, true, stream, cx, |stream, cx| {
+        poll_last_look(connection, connection.should_close(), stream, cx, |stream, cx| {
             http.poll_receive(stream, connection, bytes, cx)
         })
     }

@@ -54,7 +54,8 @@ pub(super) async fn receive<S: Stream>(
     while opening.is_undecided() {
         let is_new = opening.0.is_empty();
         let read = poll_fn(|cx| {
-            poll_last_look(connection, is_new, stream, cx, |stream, cx| {
+            let asked = is_new && connection.should_close();
+            poll_last_look(connection, asked, stream, cx, |stream, cx| {
                 opening.poll_read(stream, cx)
             })
         });

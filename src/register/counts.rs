@@ -22,6 +22,8 @@ pub struct Counts {
     pub closed_idle: u64,
     /// Connections dropped at the deadline.
     pub cut_off: u64,
+    /// Handlers that were dropped because their client had gone.
+    pub dropped: u64,
     /// Connections or handlers that panicked.
     pub panicked: u64,
     /// Turns of the loop in which the service blocked the thread for longer than a second.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use super::asking::{Asked, Asking};
 use super::span::Span;
-use super::state::{ConnectionStatus, State, Waiting};
+use super::state::{ClientEnd, ConnectionStatus, State, Waiting};
 use crate::net::Peer;
 use crate::shutdown::Phase;
 use crate::words::printable;
@@ -32,6 +33,9 @@ pub(crate) struct Entry {
     at_cause: Cell<Option<State>>,
     /// Whether it did any work after the drain began.
     worked_in_drain: Cell<bool>,
+    asked: Cell<Asked>,
+    client: Cell<ClientEnd>,
+    cut_off: Cell<bool>,
     /// The request in flight, such as `GET /slow`.
     request: Cell<Option<Arc<dyn Display>>>,
     waker: Cell<Option<Waker>>,
@@ -69,6 +73,9 @@ impl Entry {
             sent: Cell::new(0),
             at_cause: Cell::new(None),
             worked_in_drain: Cell::new(false),
+            asked: Cell::new(Asked::Nothing),
+            client: Cell::new(ClientEnd::Open),
+            cut_off: Cell::new(false),
             request: Cell::new(None),
             waker: Cell::new(None),
         }
@@ -207,6 +214,44 @@ impl Entry {
         self.wake();
     }
 
+    /// Whether the client should be sent elsewhere, though the run may go on.
+    pub(crate) fn is_asked_to_leave(&self) -> bool {
+        self.asked.get() >= Asked::ToLeave
+    }
+
+    /// Whether it should close when it has nothing in flight, though the drain has not begun.
+    pub(crate) fn is_asked_to_close(&self) -> bool {
+        self.asked.get() == Asked::ToClose
+    }
+
+    pub(crate) fn client(&self) -> ClientEnd {
+        self.client.get()
+    }
+
+    pub(crate) fn note_client(&self, client: ClientEnd) {
+        self.client.set(client);
+    }
+
+    /// Whether its time is over: what its client is not told in this turn of the loop, it is not told.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut_off.get()
+    }
+
+    pub(super) fn cut_off(&self) {
+        self.cut_off.set(true);
+        self.wake();
+    }
+
+    /// Asks what is due by now. Returns when the next is due, if there is more to ask.
+    pub(super) fn ask(&self, asking: &Asking, now: Instant) -> Option<Instant> {
+        let (asked, next) = asking.at(now, self.accepted, || (self.key, &self.peer));
+        if asked > self.asked.get() {
+            self.asked.set(asked);
+            self.wake();
+        }
+        next
+    }
+
     /// Wakes the connection if its limit has passed. Returns when it will, if it has not.
     pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
         match self.limit.get() {
@@ -235,6 +280,7 @@ impl Entry {
                 State::Upgraded => Waiting::Handler,
                 State::Closing => Waiting::Close,
             },
+            client: self.client.get(),
         }
     }
 

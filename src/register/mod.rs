@@ -4,6 +4,7 @@
 //! The supervisor reads it; a protocol writes it, through its [`Connection`](crate::Connection). One
 //! [`sweep`] keeps the time limits of all connections, so that none of them owns a timer.
 
+mod asking;
 mod counts;
 mod entry;
 mod polled;
@@ -28,11 +29,12 @@ use crate::base::clock::Clock;
 use crate::net::Peer;
 use crate::shutdown::Phase;
 
+use asking::Asking;
 pub use counts::{Counts, Latency};
 pub(crate) use entry::{Entry, HEAD_GRACE};
 pub(crate) use polled::Polled;
 pub(crate) use span::{Span, Spans};
-pub use state::{ConnectionStatus, State, Waiting};
+pub use state::{ClientEnd, ConnectionStatus, State, Waiting};
 pub use tasks::TaskStatus;
 pub(crate) use tasks::{TaskName, Tasks};
 
@@ -60,6 +62,8 @@ pub(crate) struct Register {
     shortest: Cell<Duration>,
     /// Tells the sweep when it gets shorter.
     shorter: Sender<()>,
+    /// What is asked of connections over time.
+    asking: Cell<Asking>,
     /// The accept loop, while it waits for a connection to close.
     accept_loop: Cell<Option<Waker>>,
     /// Where the service listens or has listened, each address once.
@@ -85,6 +89,7 @@ impl Register {
             turn_began: Cell::new(None),
             shortest: Cell::new(Duration::MAX),
             shorter,
+            asking: Cell::default(),
             accept_loop: Cell::new(None),
             addresses: RefCell::default(),
         })
@@ -107,11 +112,12 @@ impl Register {
             return; // cut off, and counted as such
         }
         self.note_end(entry, false);
-        if self.phase.get() >= Phase::Draining {
-            self.count(|counts| match entry.worked_in_drain() {
-                true => counts.drained += 1,
-                false => counts.closed_idle += 1,
-            });
+        let was_asked =
+            entry.is_asked_to_close() && matches!(entry.state(), State::New | State::Idle);
+        match self.phase.get() >= Phase::Draining {
+            true if entry.worked_in_drain() => self.count(|counts| counts.drained += 1),
+            false if !was_asked => {}
+            _ => self.count(|counts| counts.closed_idle += 1),
         }
         if let Some(waker) = self.accept_loop.take() {
             waker.wake();
@@ -149,16 +155,41 @@ impl Register {
         self.spans.take().unwrap_or_default()
     }
 
-    /// Gives up on all connections that are still open: from here on they count as cut off.
+    /// Gives up on all connections that are still open: from here on they count as cut off. Each is woken, for
+    /// its last word.
     pub(crate) fn cut_off(&self) {
         let open = self.open.take();
         self.count(|counts| counts.cut_off += open.len() as u64);
-        open.iter().for_each(|(_, entry)| self.note_end(entry, true));
+        open.iter().for_each(|(_, entry)| {
+            self.note_end(entry, true);
+            entry.cut_off();
+        });
     }
 
-    /// Lets every connection know whose time limit has passed, and tells when the next one will.
+    /// Sets how old a connection may get before its client is sent elsewhere.
+    pub(crate) fn set_max_age(&self, age: Duration) {
+        self.asking.set(Asking { max_age: Some(age), ..self.asking.get() });
+        self.set_shortest_limit(age.mul_f64(0.9));
+    }
+
+    /// Has the connections that are open close, as far as they have nothing in flight, one after the other
+    /// within so much time.
+    pub(crate) fn spread(&self, over: Duration) {
+        let spread = Some((self.clock.now(), over));
+        self.asking.set(Asking { spread, ..self.asking.get() });
+        self.tell_of_shorter_limit();
+    }
+
+    /// Lets every connection know whose time limit has passed, or who should go now. Tells when the next one
+    /// will be.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
-        self.open.borrow().iter().filter_map(|(_, entry)| entry.expire(now)).min()
+        let asking = self.asking.get();
+        let asks = self.phase.get() < Phase::Draining && !asking.is_nothing();
+        let next = |entry: &Entry| {
+            let asked = if asks { entry.ask(&asking, now) } else { None };
+            asked.into_iter().chain(entry.expire(now)).min()
+        };
+        self.open.borrow().iter().filter_map(|(_, entry)| next(entry)).min()
     }
 
     /// No limit that is set from now on will pass sooner than this.
@@ -175,7 +206,7 @@ impl Register {
     }
 
     /// Has the sweep look in time for a limit that was set to `at`.
-    #[cfg(feature = "hyper")]
+    #[cfg(any(feature = "http", feature = "hyper"))]
     pub(crate) fn limit_at(&self, at: Option<Instant>) {
         let next_look = self.clock.now().checked_add(self.shortest_limit());
         if at.zip(next_look).is_some_and(|(at, next_look)| at < next_look) {
@@ -261,7 +292,7 @@ pub(crate) async fn sweep(
         let at = next.into_iter().chain(latest).min();
         let sleep = async {
             match at {
-                Some(at) => clock.sleep_until(at.max(now + STEP)).await,
+                Some(at) => clock.sleep_until(at).await,
                 None => pending().await,
             }
         };
@@ -271,5 +302,7 @@ pub(crate) async fn sweep(
             }
         };
         told.or(sleep).await;
+        // However often it is told, it looks at everybody only so often.
+        clock.sleep_until(now + STEP).await;
     }
 }

@@ -76,6 +76,19 @@ impl fmt::Display for Waiting {
     }
 }
 
+/// What a connection knows of its client's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientEnd {
+    /// Nothing has been seen of its end.
+    #[default]
+    Open,
+    /// The client has closed its side. It may still wait for its answer.
+    Closed,
+    /// The client has reset the connection, or has closed it for good: nobody takes an answer any more.
+    Gone,
+}
+
 /// A connection at one instant.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -97,6 +110,8 @@ pub struct ConnectionStatus {
     pub sent: u64,
     /// What it waits for.
     pub waits_for: Waiting,
+    /// What is known of the client's end.
+    pub client: ClientEnd,
 }
 
 impl fmt::Display for ConnectionStatus {
@@ -111,6 +126,11 @@ impl fmt::Display for ConnectionStatus {
                 write!(f, ", {bytes} B {way}")?;
             }
         }
-        write!(f, ", waits for {}, open for {}", self.waits_for, Seconds(self.age))
+        write!(f, ", waits for {}, open for {}", self.waits_for, Seconds(self.age))?;
+        match self.client {
+            ClientEnd::Open => Ok(()),
+            ClientEnd::Closed => f.write_str(", the client has closed its side"),
+            ClientEnd::Gone => f.write_str(", the client is gone"),
+        }
     }
 }

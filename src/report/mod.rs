@@ -111,6 +111,7 @@ impl Straggler {
                 received,
                 sent,
                 waits_for,
+                client: _,
             }) => log!(
                 target: LOG, level,
                 service, peer:%, state:%, age_ms = age.as_millis() as u64,

@@ -4,6 +4,7 @@
 //! begun or when a time limit has passed.
 
 use std::fmt::Display;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::clock::Clock;
 use crate::net::Peer;
-use crate::register::{Entry, State, Waiting};
+use crate::register::{ClientEnd, Entry, State, Waiting};
 use crate::service::Context as ServiceContext;
 use crate::shutdown::{Phase, Shutdown};
 
@@ -56,7 +57,7 @@ impl Connection {
     }
 
     /// Gives the connection until `at`, or for ever. The limit may be shorter than the protocol's shortest.
-    #[cfg(feature = "hyper")]
+    #[cfg(any(feature = "http", feature = "hyper"))]
     pub(crate) fn set_limit_at(&self, at: Option<Instant>) {
         self.entry.set_limit_at(at, self.phase());
         self.cx.register().limit_at(at);
@@ -66,16 +67,58 @@ impl Connection {
         self.cx.register().phase()
     }
 
-    /// Whether the drain has begun: answers say `Connection: close`, idle connections end.
+    /// Whether the drain has begun.
     pub fn draining(&self) -> bool {
         self.phase() >= Phase::Draining
     }
 
-    /// Whether the client should go elsewhere after this answer: from the lame duck period on
-    /// answers say `Connection: close`, but idle connections end only when
-    /// [draining](Connection::draining).
+    /// Whether the client should go elsewhere after this answer: in the lame duck and in the drain, and when
+    /// the connection has reached its [age](crate::Server::max_age). Answers say `Connection: close`; but
+    /// idle connections end only when they [should close](Connection::should_close).
     pub fn leaving(&self) -> bool {
-        self.phase() >= Phase::LameDuck
+        self.phase() >= Phase::LameDuck || self.entry.is_asked_to_leave()
+    }
+
+    /// Whether the connection should close as soon as it has nothing in flight: in the drain, or when its turn
+    /// has come in a lame duck that is [spread](crate::Supervisor::spread).
+    pub fn should_close(&self) -> bool {
+        self.draining() || self.entry.is_asked_to_close()
+    }
+
+    /// Whether what has no answers should end: in the drain, or when it was asked to by itself.
+    pub(super) fn is_asked_to_end(&self) -> bool {
+        self.draining() || self.entry.is_asked_to_leave()
+    }
+
+    /// Waits until its client should go elsewhere: at the latest until shutdown begins. Unlike the
+    /// [shutdown](Connection::shutdown) it comes to each connection at its own time, if the server has a
+    /// [greatest age](crate::Server::max_age) or the lame duck is [spread](crate::Supervisor::spread).
+    /// For the one task that serves the connection. Cancel-safe.
+    pub async fn asked_to_leave(&self) {
+        let asked = poll_fn(|cx| {
+            if self.is_asked_to_end() {
+                return Poll::Ready(());
+            }
+            self.wake_on_change(cx);
+            Poll::Pending
+        });
+        self.shutdown().race(asked).await;
+    }
+
+    /// Notes what is known of the client's end.
+    pub fn note_client(&self, client: ClientEnd) {
+        self.entry.note_client(client);
+    }
+
+    /// What is known of the client's end.
+    pub fn client(&self) -> ClientEnd {
+        self.entry.client()
+    }
+
+    /// Whether its time is over: the connection is dropped after this turn of the loop. What can be said
+    /// to the client without waiting is to be said now, and it counts as cut off all the same.
+    pub fn is_cut_off(&self) -> bool {
+        self.entry.is_cut_off()
     }
 
     /// The shutdown, to be raced against.
@@ -88,7 +131,9 @@ impl Connection {
         self.entry.limit_has_passed()
     }
 
-    /// Arranges for the task of `cx` to be woken when the drain begins or the limit passes.
+    /// Arranges for the task of `cx` to be woken when the drain begins, the limit passes, or the connection is
+    /// asked to [leave](Connection::leaving) or to [close](Connection::should_close) by itself, or is
+    /// [cut off](Connection::is_cut_off).
     ///
     /// One task at a time: the last one that asked is the one that is woken.
     pub fn wake_on_change(&self, cx: &Context<'_>) {
@@ -168,6 +213,11 @@ impl Connection {
     /// Counts one request answered in full, of which no more is known.
     pub fn count_request(&self) {
         self.cx.register().count(|counts| counts.requests += 1);
+    }
+
+    /// Counts one handler that was dropped because its client had gone.
+    pub fn count_dropped(&self) {
+        self.cx.register().count(|counts| counts.dropped += 1);
     }
 
     /// Counts one panic that was contained.

@@ -9,6 +9,7 @@ mod task;
 mod tcp;
 
 use std::io;
+use std::time::Duration;
 
 use log::debug;
 
@@ -35,13 +36,20 @@ pub struct Server<L, P> {
     protocol: P,
     max_connections: usize,
     max_connections_per_peer: Option<usize>,
+    max_age: Option<Duration>,
 }
 
 impl<L: Listener, P: Protocol<L::Stream>> Server<L, P> {
     /// Serves `protocol` on a bound listener.
     pub fn new(listener: L, protocol: P) -> Server<L, P> {
         let max_connections = default_max_connections();
-        Server { listener, protocol, max_connections, max_connections_per_peer: None }
+        Server {
+            listener,
+            protocol,
+            max_connections,
+            max_connections_per_peer: None,
+            max_age: None,
+        }
     }
 
     /// Sets how many connections may be open at once, at least 1. At the limit the loop stops
@@ -59,6 +67,16 @@ impl<L: Listener, P: Protocol<L::Stream>> Server<L, P> {
     /// all clients are one peer.
     pub fn max_connections_per_peer(mut self, limit: usize) -> Self {
         self.max_connections_per_peer = Some(limit.max(1));
+        self
+    }
+
+    /// Sets how old a connection may get, give or take ten per cent, so that those that came together do not go
+    /// together. Then its client is sent elsewhere: the next answer says `Connection: close`, an HTTP/2 client
+    /// is told with GOAWAY, a raw TCP handler by
+    /// [`Connection::asked_to_leave`] and [`Connection::read`]. What is in flight goes on. It is for
+    /// load that must spread: a client that never goes never sees a new instance. Default: no limit.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
         self
     }
 
@@ -85,7 +103,8 @@ impl<L: Listener, P: Protocol<L::Stream>> Service for Server<L, P> {
         debug!(target: LOG, service = cx.name(), address; "{} listening on {address}", cx.name());
         cx.register().listens_on(address);
         cx.register().set_shortest_limit(self.protocol.shortest_limit());
-        let Server { listener, protocol, max_connections, max_connections_per_peer } = self;
+        self.max_age.inspect(|age| cx.register().set_max_age(*age));
+        let Server { listener, protocol, max_connections, max_connections_per_peer, .. } = self;
         let accepting =
             Accepting::new(listener, protocol, max_connections, max_connections_per_peer, cx);
         Ok(accepting.run().await?)

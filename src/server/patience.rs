@@ -36,16 +36,16 @@ const READ_SIZE: usize = 8 * 1024;
 /// socket by default (tcp_rmem in tcp(7)).
 const READ_IN_A_ROW: usize = 256 * 1024;
 
-/// Reads with `read` once something is there; `None` if the wait has ended before. The drain ends it if
-/// `drains`, and the connection's time limit does; but only after one last look.
+/// Reads with `read` once something is there; `None` if the wait has ended before. If the connection was
+/// `asked` to end the wait it does, or if its time limit has passed; but only after one last look.
 pub(crate) fn poll_last_look<S: Stream, T>(
     connection: &Connection,
-    drains: bool,
+    asked: bool,
     stream: &mut S,
     cx: &mut Context<'_>,
     read: impl FnOnce(&mut S, &mut Context<'_>) -> Poll<io::Result<T>>,
 ) -> Poll<io::Result<Option<T>>> {
-    let over = (drains && connection.draining()) || connection.expired();
+    let over = asked || connection.expired();
     if !over {
         connection.wake_on_change(cx);
         ready!(stream.poll_readable(cx))?;

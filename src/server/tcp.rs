@@ -70,7 +70,8 @@ where
 
 impl Connection {
     /// Appends to `bytes` what comes next, and tells how many they were. 0 is the end: the peer has
-    /// closed its side, or shutdown has begun and nothing is there.
+    /// closed its side; or nothing is there, and shutdown has begun or the connection was
+    /// [asked to leave](Connection::asked_to_leave).
     ///
     /// Bytes that are there when shutdown begins are still handed out, so a request that was sent
     /// in time is not lost. While it waits there is no buffer, and with nothing in `bytes` the
@@ -84,7 +85,7 @@ impl Connection {
             self.set_state(State::Idle, None);
         }
         let read = poll_fn(|cx| {
-            poll_last_look(self, true, stream, cx, |stream, cx| {
+            poll_last_look(self, self.is_asked_to_end(), stream, cx, |stream, cx| {
                 let mut buffer = [0; READ_SIZE];
                 let amount = ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
                 bytes.extend_from_slice(&buffer[..amount]);

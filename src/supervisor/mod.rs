@@ -32,6 +32,7 @@ pub struct Supervisor {
     stages: Vec<Plan>,
     terms: Terms,
     lame_duck: Duration,
+    spread: bool,
     clock: Rc<dyn Clock>,
     causes: Causes,
 }
@@ -56,6 +57,7 @@ impl Supervisor {
             stages: vec![Plan::default()],
             terms: Terms::default(),
             lame_duck: Duration::ZERO,
+            spread: false,
             clock: Rc::new(SystemClock),
             causes: Causes::new(),
         }
@@ -144,6 +146,18 @@ impl Supervisor {
         self
     }
 
+    /// Sets whether connections go one after the other in the lame duck. Default: false, and all that are idle
+    /// close in one instant, at the end of the lame duck: their clients then come back in one instant too,
+    /// somewhere else.
+    ///
+    /// If true, each connection that was open when the lame duck began draws a moment of it. From then on it closes as
+    /// soon as it has nothing in flight: HTTP/2 clients are told with GOAWAY, raw TCP handlers by
+    /// [`Connection::asked_to_leave`](crate::Connection::asked_to_leave). Moments are kept to within 100 ms.
+    pub fn spread(mut self, spread: bool) -> Supervisor {
+        self.spread = spread;
+        self
+    }
+
     /// Sets how long the services may take to be ready for the first time. Default: for ever.
     ///
     /// If one of them still [holds readiness back](crate::Context::not_ready) when the time is over, that is a
@@ -220,7 +234,7 @@ impl Supervisor {
     }
 
     fn start(self, executor: &Rc<LocalExecutor<'static>>) -> Run {
-        let Supervisor { stages, terms, lame_duck, clock, causes } = self;
+        let Supervisor { stages, terms, lame_duck, spread, clock, causes } = self;
         let (shorter_limits, shortened) = async_channel::bounded(1);
         let reserves = stages.iter().map(|stage| stage.reserve).collect();
         let names = stages.iter().flat_map(|stage| &stage.services).map(|added| &*added.name);
@@ -233,7 +247,7 @@ impl Supervisor {
         let registers = status.slots().map(|slot| slot.register().clone()).collect();
         executor.spawn(sweep(registers, clock, shortened)).detach();
         let (executor, stragglers) = (executor.clone(), RefCell::default());
-        Run { executor, status, terms, lame_duck, stragglers }
+        Run { executor, status, terms, lame_duck, spread, stragglers }
     }
 
     fn check(&self) -> Result<(), Error> {

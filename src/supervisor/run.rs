@@ -34,6 +34,7 @@ pub(super) struct Run {
     pub(super) status: Status,
     pub(super) terms: Terms,
     pub(super) lame_duck: Duration,
+    pub(super) spread: bool,
     pub(super) stragglers: RefCell<Vec<Straggler>>,
 }
 
@@ -106,6 +107,9 @@ impl Run {
         let Some(end) = ending.lame_duck_end() else { return };
         self.status.enter(Phase::LameDuck);
         self.first_stage().enter(Phase::LameDuck);
+        if self.spread {
+            self.first_stage().spread(end.saturating_duration_since(self.clock().now()));
+        }
         info!(target: LOG, "lame duck for {}, not ready any more", Seconds(ending.lame_duck()));
         // It is part of the first stage's time.
         let over =
@@ -129,7 +133,9 @@ impl Run {
         let cut_off = stage.cut_off();
         if !cut_off.is_empty() {
             self.stragglers.borrow_mut().extend(cut_off);
-            // In this turn sockets close and destructors run.
+            // In the first turn those that have a last word say it; in the second sockets close and destructors run.
+            self.turn().await;
+            stage.drop_rest();
             self.turn().await;
         }
     }
