@@ -107,6 +107,8 @@ pub use shutdown::{GRACE, Phase, Shutdown, Trigger, shutdown};
 pub use slot::ServiceStatus;
 pub use status::{NotReady, Status};
 pub use supervisor::Supervisor;
+#[cfg(any(feature = "http", feature = "hyper"))]
+pub use web::{Exchange, UntilShutdown};
 pub use workers::{GaveUp, RestartPolicy, restart};
 
 /// The pages whose programs are compiled, and run where they can be, as tests.

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use smol::Timer;
 
-/// A sleep, as a [`Clock`] hands it out.
-pub type Sleep = Pin<Box<dyn Future<Output = ()>>>;
+/// A sleep, as a [`Clock`] hands it out. It is thread-safe, so that a handler that must be can hold it.
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 /// A source of time.
 pub trait Clock {

@@ -128,11 +128,11 @@ impl Grpc {
         self.health.clone()
     }
 
-    /// The limits that [`bind`](Grpc::bind) sets: the default [`Limits`] but for two. A stream of messages may
+    /// The limits that [`bind`](Grpc::bind) sets: the default [`Limits`] but for three. A stream of messages may
     /// be as long as it likes and rest for as long as it likes, so the body of a request has no limit in
-    /// size (tonic limits each message to 4 MiB), and none in time.
+    /// size (tonic limits each message to 4 MiB), and none in time or rate.
     pub fn limits() -> Limits {
-        Limits { body_size: u64::MAX, body_time: Duration::MAX, ..Limits::default() }
+        Limits { body_size: u64::MAX, body_time: Duration::MAX, body_rate: 0, ..Limits::default() }
     }
 
     /// Binds a TCP or Unix socket (see [`SocketListener::bind`]) and serves all of it there, within

@@ -17,7 +17,6 @@ use log::{debug, error, log_enabled};
 use super::answer::{self, Fit, RequestForm};
 use super::engine::decode;
 use super::guard::{Head, Refusal, Unframer, refuse};
-use super::handler::Exchange;
 use super::handling::handle;
 use super::resting::Resting;
 use super::sending::send;
@@ -165,9 +164,8 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
             Response::new(StatusCode::Ok)
         }
         false => {
-            let connection = wire.connection();
-            let (peer, cx) = (connection.peer().clone(), connection.context().clone());
-            handle(wire, request, Exchange::new(peer, head.clone(), cx), &mut upload).await?
+            let exchange = wire.http().exchanges.exchange(wire.connection(), head.clone());
+            handle(wire, request, exchange, &mut upload).await?
         }
     };
     let fault = upload.as_mut().and_then(|upload| upload.settle(wire));

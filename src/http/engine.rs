@@ -14,10 +14,10 @@ use http_types::headers::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http_types::{Body, Method, Request, Response, StatusCode};
 
 use super::guard::{Framing, Head, Refusal, refuse};
-use super::limits::Limits;
 use super::upload::Upload;
 use super::wire::Wire;
 use crate::net::Stream;
+use crate::web::Limits;
 
 /// Has the engine decode the head, and attaches the body.
 ///

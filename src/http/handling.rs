@@ -9,10 +9,10 @@ use http_types::{Request, Response, StatusCode};
 use log::{debug, error};
 
 use super::answer;
-use super::handler::Exchange;
 use super::upload::{Upload, drive};
 use super::wire::Wire;
 use crate::net::Stream;
+use crate::web::Exchange;
 use crate::words::{LOG, panic_message};
 
 /// Has the handler answer, and feeds it the body meanwhile.

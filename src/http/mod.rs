@@ -49,7 +49,6 @@ mod engine;
 mod guard;
 mod handler;
 mod handling;
-mod limits;
 mod resting;
 mod sending;
 mod shared;
@@ -67,8 +66,8 @@ pub use http_types;
 use crate::error::Error;
 use crate::net::{Listener, SocketListener, Stream};
 use crate::server::{Connection, Protocol, Server};
-pub use handler::{Exchange, Handler};
-pub use limits::Limits;
+pub use crate::web::{Exchange, Limits};
+pub use handler::Handler;
 pub use shared::Http;
 
 #[cfg(feature = "testing")]

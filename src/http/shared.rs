@@ -11,10 +11,10 @@ use futures_lite::AsyncRead;
 use http_types::headers::HeaderValue;
 use http_types::{Request, Response};
 
-use super::handler::{Exchange, Handler};
-use super::limits::Limits;
+use super::handler::Handler;
 use crate::server::Connection;
-use crate::web::DateLine;
+use crate::web::Limits;
+use crate::web::{DateLine, Exchange, Exchanges};
 
 /// How much is read at once, in bytes.
 const READ_SIZE: usize = 16 * 1024;
@@ -29,6 +29,7 @@ pub struct Http {
     /// Every read of every connection goes through here: nothing waits while it is in use.
     scratch: RefCell<Box<[u8]>>,
     pub(super) date: DateLine<HeaderValue>,
+    pub(super) exchanges: Exchanges,
 }
 
 impl fmt::Debug for Http {
@@ -45,6 +46,7 @@ impl Http {
             limits: Limits::default(),
             scratch: RefCell::new(vec![0; READ_SIZE].into()),
             date: DateLine::default(),
+            exchanges: Exchanges::default(),
         }
     }
 

@@ -22,13 +22,11 @@
 
 mod answer;
 mod body;
-mod exchange;
 mod fault;
 mod fit;
 mod http1;
 mod http2;
 mod io;
-mod limits;
 mod opening;
 mod request;
 mod runtime;
@@ -48,11 +46,10 @@ use ::hyper::{Request, Response};
 use crate::error::Error;
 use crate::net::{Listener, SocketListener, SocketStream, Stream};
 use crate::server::{Connection, Protocol, Server};
+pub use crate::web::{Exchange, Limits};
 pub use body::RequestBody;
-pub use exchange::Exchange;
 pub use fault::BodyError;
 use fault::HyperError;
-pub use limits::Limits;
 pub use runtime::Timer;
 pub use settings::Hyper;
 pub use tower::{Tower, tower};

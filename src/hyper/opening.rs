@@ -5,10 +5,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::limits::Limits;
 use crate::net::Stream;
 use crate::register::State;
 use crate::server::{Connection, first_byte_of_newcomer, poll_last_look};
+use crate::web::Limits;
 
 /// What an HTTP/2 client begins with (RFC 9113, 3.4). No HTTP/1.1 request begins like it.
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -16,6 +16,13 @@ impl Line {
     }
 }
 
+/// The target.
+impl AsRef<str> for Line {
+    fn as_ref(&self) -> &str {
+        self.1.path_and_query().map_or("", |target| target.as_str())
+    }
+}
+
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.0, self.1.path())

@@ -5,8 +5,8 @@ use std::fmt;
 use ::hyper::header::HeaderValue;
 use ::hyper::server::conn::http1;
 
-use super::limits::Limits;
-use crate::web::DateLine;
+use crate::web::Limits;
+use crate::web::{DateLine, Exchanges};
 
 /// A hyper service as a [`Protocol`](crate::Protocol): HTTP/1.1, or HTTP/2 where the client begins with its
 /// preface.
@@ -34,6 +34,7 @@ pub struct Hyper<S> {
     pub(super) http1: SetUp<http1::Builder>,
     pub(super) http2: SetUp<h2::server::Builder>,
     pub(super) date: DateLine<HeaderValue>,
+    pub(super) exchanges: Exchanges,
 }
 
 type SetUp<Builder> = Box<dyn Fn(&mut Builder)>;
@@ -54,6 +55,7 @@ impl<S> Hyper<S> {
             http1: Box::new(|_| {}),
             http2: Box::new(|_| {}),
             date: DateLine::default(),
+            exchanges: Exchanges::default(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the HTTP engines share of the standards: pure functions over text, without a stream or a connection.
+//! What the HTTP engines share: rules over text, without a stream or a connection; limits; what a handler is told.
 //!
 //! | file | what it decides |
 //! |---|---|
@@ -7,25 +7,37 @@
 //! | `uri.rs` | which bytes a URI may have |
 //! | `target.rs` | which request targets are let in, and what they name |
 //! | `date.rs` | when an answer was made |
+//! | `limits.rs`, `pace.rs` | what a client may ask in time and size; how fast it must be |
+//! | `exchange.rs`, `until.rs` | what a handler may want to know; streams that end with the shutdown |
 //! | `answer_fields.rs` | which fields frame an answer, and what a handler may say of them |
 //!
 //! A reason for a refusal is a short text for the client; the status that goes with it is 400.
 
 mod answer_fields;
 mod date;
+mod exchange;
 mod host;
+mod limits;
+mod pace;
 #[cfg(feature = "http")]
 mod target;
 mod token;
+mod until;
 mod uri;
 
 pub(crate) use answer_fields::{AnswerFields, End, Form, Version};
 pub(crate) use date::DateLine;
+pub use exchange::Exchange;
+pub(crate) use exchange::Exchanges;
 #[cfg(feature = "hyper")]
 pub(crate) use host::check_host;
+pub use limits::Limits;
+pub(crate) use pace::Pace;
 #[cfg(feature = "http")]
 pub(crate) use target::Target;
 #[cfg(feature = "http")]
 pub(crate) use token::{is_token, tokens};
+pub use until::UntilShutdown;
+pub(crate) use until::{Over, Until};
 #[cfg(any(feature = "admin", feature = "hyper"))]
 pub(crate) use uri::check_bytes;

@@ -53,10 +53,10 @@ impl Context {
     ///
     /// If `work` panics, so does whoever awaits the future.
     #[track_caller]
-    pub fn unblock<T: Send + 'static>(
+    pub fn unblock<T: Send + 'static, W: FnOnce() -> T + Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> impl Future<Output = T> + 'static {
+        work: W,
+    ) -> impl Future<Output = T> + Send + use<T, W> {
         let name = TaskName::BlockingAt(Location::caller());
         let (done, result) = async_channel::bounded(1);
         let work = smol::unblock(work);

@@ -10,7 +10,7 @@ use http_types::{Method, StatusCode};
 
 use super::head::{Framing, Head};
 use super::refusal::{Refusal, bad, refuse};
-use crate::http::limits::Limits;
+use crate::web::Limits;
 use crate::web::{Target, is_token, tokens};
 
 /// The host of an HTTP/1.0 request that names none: the engine needs one to make a URL.

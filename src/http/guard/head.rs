@@ -68,6 +68,13 @@ impl Head {
     }
 }
 
+/// The target as the client sent it.
+impl AsRef<str> for Head {
+    fn as_ref(&self) -> &str {
+        self.target()
+    }
+}
+
 /// As the report names the request.
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

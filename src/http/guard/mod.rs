@@ -13,7 +13,7 @@ use std::mem::MaybeUninit;
 
 use http_types::StatusCode;
 
-use super::limits::Limits;
+use crate::web::Limits;
 use fields::Fields;
 pub use framing::Unframer;
 pub use head::{Framing, Head};

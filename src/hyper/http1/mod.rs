@@ -88,7 +88,7 @@ async fn answer<T: Stream, S: Answers>(
     talk: Rc<Talk<T>>,
     request: Request<Incoming>,
 ) -> Result<Response<Content<S::Content, T>>, S::Error> {
-    let (request, upload) = talk.begin(request);
+    let (request, upload) = talk.begin(request, &hyper.exchanges);
     let asked = answer::ask(&hyper.service, request, &upload, &talk.connection, &hyper.date);
     let mut answer = asked.await?;
     let Answer { response, fields } = &mut answer;

@@ -14,20 +14,18 @@ use ::hyper::body::Incoming;
 use ::hyper::{Request, StatusCode};
 
 use crate::hyper::body::{self, RequestBody, Upload};
-use crate::hyper::exchange::Exchange;
 use crate::hyper::io::{News, Wire};
-use crate::hyper::limits::Limits;
 use crate::hyper::request::Line;
 use crate::net::Stream;
 use crate::register::{State, Waiting};
 use crate::server::Connection;
+use crate::web::{Exchanges, Limits};
 
 /// What goes on on one connection.
 pub(super) struct Talk<T> {
     pub(super) connection: Connection,
     pub(super) wire: Wire<T>,
     pub(super) limits: Limits,
-    exchange: Exchange,
     /// In the order of their answers; hyper has the service answer one at a time, the last of them.
     in_flight: RefCell<VecDeque<InFlight>>,
     /// Requests so far.
@@ -69,19 +67,23 @@ pub(super) struct Noted {
 
 impl<T: Stream> Talk<T> {
     pub(super) fn new(connection: Connection, wire: Wire<T>, limits: Limits) -> Talk<T> {
-        let exchange = Exchange::new(&connection);
         // Rarely more than one: it stays with a connection that rests.
         let in_flight = RefCell::new(VecDeque::with_capacity(1));
         let (asked, look_again) = (Cell::new(0), Cell::new(false));
-        Talk { connection, wire, limits, exchange, in_flight, asked, look_again }
+        Talk { connection, wire, limits, in_flight, asked, look_again }
     }
 
     /// A request head has arrived.
-    pub(super) fn begin(&self, request: Request<Incoming>) -> (Request<RequestBody>, Upload) {
+    pub(super) fn begin(
+        &self,
+        request: Request<Incoming>,
+        exchanges: &Exchanges,
+    ) -> (Request<RequestBody>, Upload) {
         let line = Arc::new(Line::of(&request));
         let (head, body) = request.into_parts();
         let (body, upload) = body::of_http1(body, self.limits.body_size);
         self.connection.turns_to(&*line);
+        let exchange = exchanges.exchange(&self.connection, line.clone());
         self.in_flight.borrow_mut().push_back(InFlight {
             line,
             began: self.connection.clock().now(),
@@ -95,7 +97,7 @@ impl<T: Stream> Talk<T> {
             self.connection.set_state(State::Active, None);
         }
         let mut request = Request::from_parts(head, body);
-        request.extensions_mut().insert(self.exchange.clone());
+        request.extensions_mut().insert(exchange);
         (request, upload)
     }
 

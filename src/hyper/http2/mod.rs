@@ -34,7 +34,6 @@ use ::hyper::header::{CONTENT_LENGTH, HeaderMap};
 
 use super::answer::Answers;
 use super::body::{self, RequestBody};
-use super::exchange::Exchange;
 use super::io::{Wire, io};
 use super::opening::Opening;
 use super::request::Line;
@@ -70,7 +69,6 @@ pub(super) async fn converse<T: Stream, S: Answers>(
         None => return Ok(()),
     };
     let mut conversation = Conversation {
-        exchange: Exchange::new(&streams.connection),
         streams: streams.clone(),
         wire: &wire,
         hyper,
@@ -106,7 +104,6 @@ struct Accepted {
 struct Conversation<'a, T, S> {
     hyper: Rc<Hyper<S>>,
     engine: Engine<Framed<T>, Bytes>,
-    exchange: Exchange,
     streams: Rc<Streams>,
     wire: &'a Wire<T>,
     events: Events,
@@ -205,9 +202,10 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         let (head, body) = request.into_parts();
         let length = length(&head.headers);
         let (body, upload) = body::of_http2(body, length, self.hyper.limits.body_size);
+        let exchange = self.hyper.exchanges.exchange(&self.streams.connection, line.clone());
         let in_flight = self.streams.begin(line, respond, upload);
         let mut request = Request::from_parts(head, body);
-        request.extensions_mut().insert(self.exchange.clone());
+        request.extensions_mut().insert(exchange);
         self.held_back.push_back(Accepted { request, in_flight });
         self.asked += 1;
         self.noted.rested = None;

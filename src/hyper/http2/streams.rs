@@ -14,10 +14,10 @@ use ::hyper::body::Bytes;
 
 use super::framed::Event;
 use crate::hyper::body::Upload;
-use crate::hyper::limits::Limits;
 use crate::hyper::request::Line;
 use crate::register::Waiting;
 use crate::server::Connection;
+use crate::web::Limits;
 
 /// How much of answers may wait for the client to take them, in bytes, before further requests of its
 /// connection have to wait for their handler. Answers of handlers that are at work already come on top.
