@@ -50,6 +50,11 @@ fn per_service(text: &mut Text, services: &[ServiceStatus]) {
     counter("adieu_connections_cut_off_total", "Connections dropped at the deadline.", |c| {
         c.cut_off
     });
+    counter(
+        "adieu_handlers_dropped_total",
+        "Handlers that were dropped because their client had gone.",
+        |c| c.dropped,
+    );
     counter("adieu_panics_total", "Connections or handlers that panicked.", |c| c.panicked);
     counter(
         "adieu_blocked_turns_total",

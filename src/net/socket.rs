@@ -42,6 +42,15 @@ impl SocketListener {
         }
     }
 
+    /// Sets after how long without a byte a TCP connection is probed: see [`TcpListener::set_keep_alive`]. The
+    /// peers of a Unix socket are on this machine, and need no probes.
+    pub fn set_keep_alive(&self, after: Option<Duration>) -> io::Result<()> {
+        match self {
+            SocketListener::Tcp(listener) => listener.set_keep_alive(after),
+            SocketListener::Unix(_) => Ok(()),
+        }
+    }
+
     /// The TCP address it is bound to, with the port that was picked where 0 was asked for.
     /// `None` for a Unix socket.
     pub fn local_addr(&self) -> Option<SocketAddr> {

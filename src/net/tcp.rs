@@ -48,6 +48,13 @@ const HANDSHAKE: Duration = Duration::from_millis(1);
 /// second, and must find the successor alone by then.
 const SHARED_HANDSHAKES: Duration = Duration::from_millis(500);
 
+/// How long a connection is silent before its peer is probed, how often it is, and how often in vain.
+const PROBED_AFTER: Duration = Duration::from_secs(60);
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const PROBE_STEP: Duration = Duration::from_secs(15);
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const PROBES: u32 = 4;
+
 /// Whose a listening socket is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Origin {
@@ -146,6 +153,18 @@ impl TcpListener {
         Ok(())
     }
 
+    /// Sets after how long without a byte a connection is probed, in whole seconds; `None`: never.
+    /// Default: 60 s. It holds for connections that are accepted from now on.
+    ///
+    /// A peer that has vanished without a word (its machine is off, its network gone) leaves a connection that
+    /// looks open for ever. With `SO_KEEPALIVE` (tcp(7)) the system asks it for a sign of life, on Linux every 15 s, and
+    /// ends the connection after four without an answer. It is for raw TCP and upgraded connections above all,
+    /// which have no limit otherwise. A socket that was handed over keeps what is set on it, if
+    /// probes are on there.
+    pub fn set_keep_alive(&self, after: Option<Duration>) -> io::Result<()> {
+        keep_alive(self.listener.get_ref(), after)
+    }
+
     /// The address it is bound to, with the port that was picked where 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
@@ -158,8 +177,11 @@ impl TryFrom<StdListener> for TcpListener {
 
     fn try_from(listener: StdListener) -> io::Result<TcpListener> {
         let address = listener.local_addr()?;
-        // Linux hands the option down to accepted sockets; elsewhere poll_accept sets it again.
+        // Linux hands options down to accepted sockets; elsewhere poll_accept sets this one again.
         sockopt::set_tcp_nodelay(&listener, true)?;
+        if !sockopt::socket_keepalive(&listener)? {
+            keep_alive(&listener, Some(PROBED_AFTER))?;
+        }
         Ok(TcpListener {
             listener: Async::new(listener)?,
             address,
@@ -167,6 +189,21 @@ impl TryFrom<StdListener> for TcpListener {
             half_open: HalfOpen::default(),
         })
     }
+}
+
+/// Sets whether connections that this listener accepts from now on are probed. Elsewhere than on Linux the
+/// times may be the system's.
+fn keep_alive(listener: &StdListener, after: Option<Duration>) -> io::Result<()> {
+    sockopt::set_socket_keepalive(listener, after.is_some())?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(after) = after {
+        // The system takes whole seconds, 1 at least and 32767 at most (tcp(7)).
+        let after = after.clamp(Duration::from_secs(1), Duration::from_secs(32_767));
+        sockopt::set_tcp_keepidle(listener, after)?;
+        sockopt::set_tcp_keepintvl(listener, PROBE_STEP)?;
+        sockopt::set_tcp_keepcnt(listener, PROBES)?;
+    }
+    Ok(())
 }
 
 fn resolve(address: &str) -> io::Result<impl Iterator<Item = SocketAddr>> {

@@ -206,6 +206,7 @@ impl fmt::Display for Report {
             let Counts {
                 accepted,
                 refused,
+                dropped,
                 requests,
                 drained,
                 closed_idle,
@@ -220,6 +221,9 @@ impl fmt::Display for Report {
             write!(f, ", {closed_idle} closed idle, {cut_off} cut off, {panicked} panicked")?;
             if *refused > 0 {
                 write!(f, ", {refused} refused")?;
+            }
+            if *dropped > 0 {
+                write!(f, ", {dropped} handlers dropped for clients that were gone")?;
             }
             if *restarted > 0 {
                 write!(f, ", {restarted} restarts")?;

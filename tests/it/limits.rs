@@ -38,7 +38,8 @@ fn the_defaults_are_what_the_documentation_says() {
     assert_eq!(limits.head_time, 10 * SECOND);
     assert_eq!(limits.body_time, 30 * SECOND);
     assert_eq!(limits.answer_time, 30 * SECOND);
-    assert_eq!(limits.idle, 60 * SECOND);
+    assert_eq!(limits.idle, 75 * SECOND);
+    assert_eq!((limits.body_rate, limits.answer_rate), (240, 240));
     assert_eq!((limits.head_size, limits.headers), (8191, 127));
     assert_eq!((limits.body_size, limits.requests), (16 << 20, u64::MAX));
 }
@@ -47,8 +48,8 @@ fn the_defaults_are_what_the_documentation_says() {
 fn a_connection_in_silence_is_closed_after_the_limit_of_its_state() {
     let body = post("/", "", "body");
     let table: [(&str, &str, Duration, Option<u16>); 6] = [
-        ("new", "", 60 * SECOND, None),
-        ("idle", &get("/", ""), 60 * SECOND, Some(200)),
+        ("new", "", 75 * SECOND, None),
+        ("idle", &get("/", ""), 75 * SECOND, Some(200)),
         ("part of a head", "GET / HTTP", 10 * SECOND, Some(408)),
         ("all of a head but its end", "GET / HTTP/1.1\r\nHost: test\r\n", 10 * SECOND, Some(408)),
         ("part of a body", &body[..body.len() - 1], 30 * SECOND, Some(408)),

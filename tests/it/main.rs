@@ -6,6 +6,7 @@
 mod accept;
 #[cfg(feature = "admin")]
 mod admin;
+mod age;
 #[cfg(feature = "http")]
 mod answers;
 mod blocked;

@@ -20,7 +20,7 @@ fn a_rig_of_one_service_has_its_clock_its_network_and_its_signals() {
     let client = rig.ask(GET);
     assert!(client.text().ends_with("hello"));
     assert!(!client.is_closed() && !rig.is_over());
-    rig.pass(Duration::from_secs(60));
+    rig.pass(Duration::from_secs(75));
     assert!(client.is_closed(), "it was idle for as long as it may");
     rig.signal(Signal::Term);
     assert!(rig.is_over());
