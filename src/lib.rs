@@ -36,6 +36,8 @@
 //! | race your own work against the shutdown | [`Shutdown::race`] |
 //! | limit connections | [`Server::max_connections`] and [`max_connections_per_peer`](Server::max_connections_per_peer) |
 //! | be taken out of a load balancer first | [`Supervisor::lame_duck`] |
+//! | send clients elsewhere when their connection is old; let connections go one by one | [`Server::max_age`], [`Supervisor::spread`] |
+//! | know about a request what HTTP does not say; end a stream with the shutdown | [`Exchange`](struct.Exchange.html), [`Exchange::until_shutdown`](struct.Exchange.html#method.until_shutdown) |
 //! | see from inside how far the run has come | [`Status`], by [`Context::status`] |
 //! | see what came of it, and whom it had to cut off | [`Report`], [`Straggler`] |
 //! | have probes, metrics and a page | [`Admin`](struct.Admin.html) (feature `admin`) |

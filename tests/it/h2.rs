@@ -177,6 +177,11 @@ impl Client {
         frames
     }
 
+    /// The same, where the server may have closed: then nothing is acknowledged.
+    pub fn frames_of(&mut self, closed: bool) -> Vec<Frame> {
+        if closed { self.frames_unanswered() } else { self.frames() }
+    }
+
     /// The same, of a client that acknowledges nothing.
     pub fn frames_unanswered(&mut self) -> Vec<Frame> {
         self.received.extend(self.stream.received());

@@ -72,6 +72,8 @@ mod stages;
 #[cfg(feature = "http")]
 mod strictness;
 mod supervisor;
+#[cfg(all(feature = "http", feature = "grpc"))]
+mod table;
 mod tasks;
 mod tcp;
 #[cfg(feature = "http")]
