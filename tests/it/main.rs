@@ -58,6 +58,10 @@ mod package;
 mod promises;
 #[cfg(feature = "http")]
 mod properties;
+mod proxy;
+#[cfg(feature = "http")]
+mod proxy_engines;
+mod proxy_headers;
 #[cfg(feature = "http")]
 #[path = "../common/reader.rs"]
 mod reader;
