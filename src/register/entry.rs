@@ -205,6 +205,10 @@ impl Entry {
         self.received.set(self.received.get() + bytes);
     }
 
+    pub(crate) fn received(&self) -> u64 {
+        self.received.get()
+    }
+
     pub(crate) fn count_sent(&self, bytes: u64) {
         self.sent.set(self.sent.get() + bytes);
     }
@@ -238,8 +242,10 @@ impl Entry {
         self.client.get()
     }
 
+    /// Notes what is known of the client's end. It is never less than before: after a reset, a read can find an
+    /// end like any other.
     pub(crate) fn note_client(&self, client: ClientEnd) {
-        self.client.set(client);
+        self.client.set(self.client.get().max(client));
     }
 
     /// Whether its time is over: what its client is not told in this turn of the loop, it is not told.

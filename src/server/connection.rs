@@ -60,6 +60,11 @@ impl Connection {
         io::Error::other(format!("refused: it {why}"))
     }
 
+    /// Where the server listens that has accepted it, as [`Listener::address`](crate::Listener::address) tells.
+    pub fn server_address(&self) -> &str {
+        self.cx.address()
+    }
+
     /// What the connection was last said to be doing. [`State::New`] at first.
     pub fn state(&self) -> State {
         self.entry.state()
@@ -128,6 +133,11 @@ impl Connection {
             Poll::Pending
         });
         self.shutdown().race(asked).await;
+    }
+
+    /// Whether nothing has come from the client yet that anybody has counted.
+    pub(super) fn is_silent_so_far(&self) -> bool {
+        self.entry.received() == 0
     }
 
     /// Notes what is known of the client's end.

@@ -111,6 +111,7 @@ impl<L: Listener, P: Protocol<L::Stream>> Service for Server<L, P> {
     async fn serve(self, cx: Context) -> Result<(), BoxError> {
         let address = self.listener.address();
         debug!(target: LOG, service = cx.name(), address; "{} listening on {address}", cx.name());
+        let cx = cx.listening_on(&address);
         cx.register().listens_on(address);
         cx.register().set_shortest_limit(self.protocol.shortest_limit());
         self.max_age.inspect(|age| cx.register().set_max_age(*age));

@@ -38,6 +38,9 @@ pub(crate) use target::Target;
 #[cfg(feature = "http")]
 pub(crate) use token::{is_token, tokens};
 pub use until::UntilShutdown;
+#[cfg(feature = "http")]
+pub(crate) use until::is_event_stream;
+#[cfg(feature = "hyper")]
 pub(crate) use until::{Over, Until};
 #[cfg(any(feature = "admin", feature = "hyper"))]
 pub(crate) use uri::check_bytes;

@@ -14,6 +14,13 @@ use crate::shutdown::Shutdown;
 /// reads.
 const MOST_AFTER: u8 = 64;
 
+/// Whether an answer of this content type is a stream of events, which ends with the shutdown if its length is
+/// unknown: it would not end by itself, and its clients come back by themselves (HTML, 9.2 Server-sent events).
+pub(crate) fn is_event_stream(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("text/event-stream")
+}
+
 /// Tells a stream that has nothing ready whether it is over.
 pub(crate) struct Until {
     /// `None` once it has begun.
@@ -84,7 +91,7 @@ pin_project! {
 }
 
 impl<S> UntilShutdown<S> {
-    pub(super) fn new(stream: S, shutdown: &Shutdown) -> UntilShutdown<S> {
+    pub(crate) fn new(stream: S, shutdown: &Shutdown) -> UntilShutdown<S> {
         UntilShutdown { stream, until: Until::new(shutdown) }
     }
 }

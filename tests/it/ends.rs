@@ -55,7 +55,7 @@ impl Client {
     }
 
     /// Signals the server.
-    fn signal(&self) {
+    pub fn signal(&self) {
         self.signals.try_send(Signal::Term).unwrap();
     }
 

@@ -24,9 +24,13 @@ mod directory;
 mod drain;
 #[cfg(feature = "http")]
 mod ends;
+#[cfg(feature = "http")]
+mod events;
 mod floors;
 #[cfg(feature = "http")]
 mod fuzz_quick;
+#[cfg(feature = "http")]
+mod gone;
 #[cfg(feature = "grpc")]
 mod grpc;
 #[cfg(feature = "http")]
@@ -50,6 +54,8 @@ mod hyper_slow;
 mod idle;
 #[cfg(feature = "http")]
 mod lame_duck;
+#[cfg(feature = "http")]
+mod last_word;
 #[cfg(feature = "http")]
 mod limits;
 mod main_service;
