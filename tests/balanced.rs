@@ -16,14 +16,6 @@ use child::{GET, Server, adieu, answer, ask};
 
 const ACCESS: &str = "info,adieu::access=debug";
 
-fn ends_well(server: Server) -> String {
-    server.signal(libc::SIGTERM);
-    let (code, said, _) = server.end();
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.ends_with("a graceful bye\n"), "{said}");
-    said
-}
-
 #[test]
 fn the_flag_names_the_networks_of_balancers_and_the_log_names_their_clients() {
     let mut server = Server::spawn(
@@ -40,7 +32,7 @@ fn the_flag_names_the_networks_of_balancers_and_the_log_names_their_clients() {
     let mut without = ask(address, GET);
     assert!(without.read_to_end(&mut Vec::new()).is_err_and(is_reset), "bytes are left unread");
     server.wait_for(" sent no PROXY header: it begins otherwise");
-    ends_well(server);
+    server.ends_well();
 }
 
 fn is_reset(error: std::io::Error) -> bool {
@@ -59,7 +51,7 @@ fn who_is_no_balancer_is_refused_and_counted_but_may_ask_the_admin_server() {
     let metrics = answer(&mut ask(admin, b"GET /metrics HTTP/1.0\r\n\r\n"));
     let counted = "adieu_connections_refused_total{service=\"web\"} 1\n";
     assert!(metrics.contains(counted), "{metrics}");
-    ends_well(server);
+    server.ends_well();
 }
 
 #[test]
@@ -191,7 +183,7 @@ fn clients_of_haproxy_are_named_and_its_health_checks_pass() {
     let told = haproxy.child.stderr.as_mut().unwrap().all();
     let told = String::from_utf8_lossy(&told);
     assert!(!told.contains("DOWN"), "{told}");
-    let said = ends_well(balanced.adieu);
+    let said = balanced.adieu.ends_well();
     assert!(!said.contains("refused"), "{said}");
 }
 

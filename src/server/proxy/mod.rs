@@ -52,14 +52,17 @@ const READ_SIZE: usize = 512;
 /// A peer that closes without having sent a byte, as simple health checks do, is not refused.
 ///
 /// ```no_run
+/// # #[cfg(feature = "http")] {
+/// use adieu::http::http_types::{Request, Response, Result};
 /// use adieu::{Http, ProxyProtocol, Server, SocketListener};
-/// # async fn hello(_: adieu::http::http_types::Request) -> adieu::http::http_types::Result<String> {
-/// #     Ok("hello".into())
-/// # }
-/// # let hello = async |request| Ok(hello(request).await?.into());
+///
+/// async fn hello(_request: Request) -> Result<Response> {
+///     Ok("Hello".into())
+/// }
 ///
 /// let protocol = ProxyProtocol::new("10.0.0.0/8".parse()?, Http::new(hello));
 /// let server = Server::new(SocketListener::bind("[::]:8080")?, protocol).max_connections_per_peer(100);
+/// # }
 /// # Ok::<(), adieu::Error>(())
 /// ```
 ///
