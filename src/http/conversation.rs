@@ -27,7 +27,7 @@ use super::wire::{Filled, Wire};
 use crate::net::Stream;
 use crate::register::{State, Waiting};
 use crate::server::{Connection, linger};
-use crate::web::{self, Answered, End, is_logged};
+use crate::web::{self, End, is_logged};
 use crate::words::LOG;
 
 /// What becomes of a connection after an exchange.
@@ -245,6 +245,5 @@ fn log_access<S: Stream>(
 ) {
     let Some(began) = began else { return };
     let took = wire.connection().clock().now().saturating_duration_since(began);
-    let answered = Answered { status: status as u16, sent: sent as u64, took };
-    web::log_access(wire.connection(), request, answered);
+    web::log_access(wire.connection(), request, status as u16, sent as u64, took);
 }

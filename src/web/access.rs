@@ -10,24 +10,20 @@ use crate::server::Connection;
 /// The log target of the access log; at level debug, so that nobody has it by accident.
 const ACCESS: &str = "adieu::access";
 
-/// What the log tells of an answer.
-pub(crate) struct Answered {
-    pub(crate) status: u16,
-    /// Bytes of its content.
-    pub(crate) sent: u64,
-    /// Since the request's head had arrived.
-    pub(crate) took: Duration,
-}
-
 /// Whether anybody wants the line.
 pub(crate) fn is_logged() -> bool {
     log_enabled!(target: ACCESS, Level::Debug)
 }
 
-/// Writes the line of an answer.
-pub(crate) fn log_access(connection: &Connection, request: impl Display, answered: Answered) {
+/// Writes the line of an answer. `sent`: bytes of its content. `took`: since the request's head had arrived.
+pub(crate) fn log_access(
+    connection: &Connection,
+    request: impl Display,
+    status: u16,
+    sent: u64,
+    took: Duration,
+) {
     let (name, peer) = (connection.context().name(), connection.peer());
-    let Answered { status, sent, took } = answered;
     let took_ms = took.as_secs_f64() * 1e3;
     debug!(
         target: ACCESS, service = name, peer:%, request:%, status, sent, took_ms;

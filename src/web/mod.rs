@@ -30,7 +30,7 @@ mod token;
 mod until;
 mod uri;
 
-pub(crate) use access::{Answered, is_logged, log_access};
+pub(crate) use access::{is_logged, log_access};
 pub(crate) use answer_fields::{AnswerFields, End, Form, Version};
 pub(crate) use date::DateLine;
 pub use exchange::Exchange;
