@@ -37,6 +37,8 @@ mod h2;
 mod hyper;
 #[cfg(feature = "hyper")]
 mod hyper_body;
+#[cfg(feature = "hyper")]
+mod hyper_clients;
 #[cfg(all(feature = "http", feature = "hyper"))]
 mod hyper_ends;
 #[cfg(feature = "hyper")]
