@@ -49,6 +49,8 @@ mod hyper_hostile;
 mod hyper_rules;
 #[cfg(feature = "hyper")]
 mod hyper_slow;
+#[cfg(all(feature = "http", feature = "hyper"))]
+mod hyper_sockets;
 mod idle;
 #[cfg(feature = "http")]
 mod lame_duck;
