@@ -85,7 +85,7 @@ impl Answering {
     ) -> Result<bool, HyperError> {
         let InFlight { upload, respond, status, .. } = &*self.request;
         let connection = &*self.streams.connection;
-        let asked = answer::ask(&hyper.service, request, upload, connection, &hyper.date);
+        let asked = answer::ask(&hyper, request, upload, connection);
         let mut asked = pin!(asked);
         let is_reset = |cx: &mut Context<'_>| respond.borrow_mut().poll_reset(cx).is_ready();
         let answered = self.wait_for(|cx| asked.as_mut().poll(cx), is_reset).await;

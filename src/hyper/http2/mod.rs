@@ -58,7 +58,7 @@ pub(super) async fn converse<T: Stream, S: Answers>(
 ) -> io::Result<()> {
     let (io, wire) = io(stream, opening);
     let events = Events::default();
-    let streams = Streams::new(connection, hyper.limits.clone());
+    let streams = Streams::new(connection, (*hyper.limits).clone());
     let mut builder = setup::builder();
     (hyper.http2)(&mut builder);
     let handshake = builder.handshake(Framed::new(io, events.clone()));
