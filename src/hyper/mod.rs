@@ -87,6 +87,12 @@ where
         self.protocol_mut().limits = limits;
         self
     }
+
+    /// Sets whether a handler is dropped when its client is gone: see [`Hyper::drop_handler_when_client_goes`].
+    pub fn drop_handler_when_client_goes(mut self, drops: bool) -> Self {
+        self.protocol_mut().drops = Some(drops);
+        self
+    }
 }
 
 impl<T, S, B> Protocol<T> for Hyper<S>

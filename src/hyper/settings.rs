@@ -35,6 +35,8 @@ pub struct Hyper<S> {
     pub(super) http2: SetUp<h2::server::Builder>,
     pub(super) date: DateLine<HeaderValue>,
     pub(super) exchanges: Exchanges,
+    /// Whether the handlers of clients that are gone are dropped; `None` if the user has not said.
+    pub(super) drops: Option<bool>,
 }
 
 type SetUp<Builder> = Box<dyn Fn(&mut Builder)>;
@@ -56,12 +58,23 @@ impl<S> Hyper<S> {
             http2: Box::new(|_| {}),
             date: DateLine::default(),
             exchanges: Exchanges::default(),
+            drops: None,
         }
     }
 
     /// Sets the limits.
     pub fn limits(mut self, limits: Limits) -> Hyper<S> {
         self.limits = limits;
+        self
+    }
+
+    /// Sets whether a handler is dropped, and counted, when its client is gone: it has reset the connection or
+    /// the stream, or closed it for good. If not, the handler works on until the drain begins. Default: it is
+    /// dropped. If it is set to `true`, clients over HTTP/1.1 that have closed only their side are asked whether
+    /// they are still there (see [`Exchange::client_gone`](super::Exchange::client_gone)); over HTTP/2 they always
+    /// are.
+    pub fn drop_handler_when_client_goes(mut self, drops: bool) -> Hyper<S> {
+        self.drops = Some(drops);
         self
     }
 
