@@ -5,6 +5,7 @@
 //! | `mod.rs` | a connection's conversation: requests accepted, limits kept, the drain |
 //! | `setup.rs` | what h2 is set to; the handshake |
 //! | `answering.rs` | one request: the service answers, the answer goes out window by window |
+//! | `goodbye.rs` | the client told to go, and how long it has for that |
 //! | `streams.rs` | the requests in flight: what each waits for, and for how long it may |
 //! | `framed.rs`, `frames.rs` | the bytes on the wire, watched for the frames that end requests |
 //!
@@ -14,20 +15,20 @@
 mod answering;
 mod framed;
 mod frames;
+mod goodbye;
 mod setup;
 mod streams;
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use ::h2::RecvStream;
 use ::h2::server::{Connection as Engine, SendResponse};
+use ::h2::{Reason, RecvStream};
 use ::hyper::Request;
 use ::hyper::body::Bytes;
 use ::hyper::header::{CONTENT_LENGTH, HeaderMap};
@@ -39,10 +40,11 @@ use super::opening::Opening;
 use super::request::Line;
 use super::settings::Hyper;
 use crate::net::Stream;
-use crate::register::{HEAD_GRACE, State, Waiting};
+use crate::register::{State, Waiting};
 use crate::server::{Connection, linger};
 use answering::Answering;
 use framed::{Event, Events, Framed};
+use goodbye::Goodbye;
 use streams::{InFlight, Streams};
 
 /// How much is read before the other tasks get a turn, in bytes: who answers requests takes the bodies that
@@ -76,8 +78,8 @@ pub(super) async fn converse<T: Stream, S: Answers>(
         events,
         held_back: VecDeque::new(),
         asked: 0,
-        told: false,
-        goodbye: None,
+        is_leaving: false,
+        goodbye: Goodbye::default(),
         noted: Noted::default(),
     };
     let ended = poll_fn(|cx| conversation.poll(cx)).await;
@@ -111,10 +113,9 @@ struct Conversation<'a, T, S> {
     held_back: VecDeque<Accepted>,
     /// Requests so far.
     asked: u64,
-    /// Whether the client has been told to go away.
-    told: bool,
-    /// The wait for the client to say goodbye too, once it was told and nothing is in flight.
-    goodbye: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// Whether a request has ended since clients are sent elsewhere.
+    is_leaving: bool,
+    goodbye: Goodbye,
     noted: Noted,
 }
 
@@ -130,19 +131,20 @@ struct Noted {
 }
 
 impl<T: Stream, S: Answers> Conversation<'_, T, S> {
-    /// Moves the conversation on. Once the drain has begun, or the connection was idle for too long, the
-    /// client is told to go away; but only after h2 has looked for bytes once more.
+    /// Moves the conversation on. If the connection is to end, or was idle for too long, the client is told to
+    /// go away; but only after h2 has looked for bytes once more.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.wire.begin_turn(FAIR);
         loop {
             let connection = self.streams.connection.clone();
             // Before the engine is polled, or news that comes with it would wake nobody.
             connection.wake_on_change(cx);
+            self.goodbye.watch(&connection, cx);
             let expired = connection.expired();
-            let rested = self.streams.are_none();
             let is_last = self.asked >= self.hyper.limits.requests;
-            let over = connection.draining() || is_last || (expired && rested);
-            if over && !self.told {
+            let ends = connection.is_asked_to_end() || is_last;
+            let ends = ends || (expired && self.streams.are_none());
+            if ends && !self.goodbye.is_said() {
                 self.wire.look();
             }
             let ended = self.poll_engine(cx);
@@ -162,28 +164,28 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
                     self.streams.expire();
                 }
             }
-            if over && !self.told {
-                self.told = true;
-                self.engine.graceful_shutdown();
+            if (ends || self.is_leaving) && !self.goodbye.is_said() {
+                self.goodbye.say(&mut self.engine, &connection);
             } else if !began && !expired {
                 self.note_state(blocked_after);
-                return self.poll_goodbye(cx).map(Ok);
+                if self.goodbye.is_over() && connection.state() == State::Idle {
+                    return Poll::Ready(self.close(cx));
+                }
+                return Poll::Pending;
             }
         }
     }
 
-    /// Ready when a client that was told to go away has had its time to say goodbye.
-    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let connection = &self.streams.connection;
-        if !self.told || connection.state() != State::Idle {
-            self.goodbye = None;
-            return Poll::Pending;
+    /// Ends a connection that has nothing in flight: a last GOAWAY tells the client which of its requests were
+    /// seen. It is written as far as the socket takes it.
+    fn close(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.engine.abrupt_shutdown(Reason::NO_ERROR);
+        let ended = self.poll_engine(cx);
+        self.take_news();
+        match ended {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => Ok(()),
         }
-        let wait = || -> Pin<Box<dyn Future<Output = ()>>> {
-            let context = connection.context().clone();
-            Box::pin(async move { context.sleep_in_time(HEAD_GRACE).await })
-        };
-        self.goodbye.get_or_insert_with(wait).as_mut().poll(cx)
     }
 
     fn poll_engine(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -197,7 +199,10 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
     }
 
     /// A request head has arrived.
-    fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    fn accept(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        if self.goodbye.is_over() {
+            return respond.send_reset(Reason::REFUSED_STREAM);
+        }
         let line = Arc::new(Line::of(&request));
         let (head, body) = request.into_parts();
         let length = length(&head.headers);
@@ -249,6 +254,8 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         self.streams.connection.count_sent(news.sent);
         for (id, event) in self.events.borrow_mut().drain(..) {
             self.streams.note(id, event);
+            let ends = matches!(event, Event::Answered | Event::Reset);
+            self.is_leaving |= ends && self.streams.connection.leaving();
             if event == Event::Reset {
                 self.held_back.retain(|accepted| accepted.in_flight.id != id);
             }
@@ -289,7 +296,7 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         connection.set_limit_at(match (state, self.noted.blocked) {
             (_, Some((_, until))) => until,
             (State::Active, None) => self.streams.due(),
-            _ if self.told => None,
+            _ if self.goodbye.is_said() => None,
             _ => self.noted.rested.get_or_insert(now).checked_add(limits.idle),
         });
     }
