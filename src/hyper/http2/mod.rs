@@ -6,7 +6,7 @@
 //! | `setup.rs` | what h2 is set to; the handshake |
 //! | `answering.rs` | one request: the service answers, the answer goes out window by window |
 //! | `goodbye.rs` | the client told to go, and how long it has for that |
-//! | `streams.rs` | the requests in flight: what each waits for, and for how long it may |
+//! | `in_flight.rs`, `streams.rs` | a request in flight; all of them: what each waits for, and for how long it may |
 //! | `framed.rs`, `frames.rs` | the bytes on the wire, watched for the frames that end requests |
 //!
 //! h2 keeps windows and settings; whatever has to be known of them is known here: an answer waits with
@@ -16,6 +16,7 @@ mod answering;
 mod framed;
 mod frames;
 mod goodbye;
+mod in_flight;
 mod setup;
 mod streams;
 
@@ -25,7 +26,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::h2::server::{Connection as Engine, SendResponse};
 use ::h2::{Reason, RecvStream};
@@ -43,13 +44,18 @@ use crate::net::Stream;
 use crate::register::{State, Waiting};
 use crate::server::{Connection, linger};
 use answering::Answering;
-use framed::{Event, Events, Framed};
+use framed::{Event, Framed, Seen};
 use goodbye::Goodbye;
-use streams::{InFlight, Streams};
+use in_flight::InFlight;
+use streams::Streams;
 
 /// How much is read before the other tasks get a turn, in bytes: who answers requests takes the bodies that
 /// nobody reads out of h2, which gives a connection up that has too many small frames in it.
 const FAIR: usize = 16 * 1024;
+
+/// How often it is found out whether a client that has closed its side is still there, as long as something is in
+/// flight. Its system refuses the first probe, and the second one shows it.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
 
 /// Serves one connection to its end.
 pub(super) async fn converse<T: Stream, S: Answers>(
@@ -59,11 +65,11 @@ pub(super) async fn converse<T: Stream, S: Answers>(
     connection: Connection,
 ) -> io::Result<()> {
     let (io, wire) = io(stream, opening);
-    let events = Events::default();
+    let seen = Rc::new(Seen::default());
     let streams = Streams::new(connection, hyper.limits.clone());
     let mut builder = setup::builder();
     (hyper.http2)(&mut builder);
-    let handshake = builder.handshake(Framed::new(io, events.clone()));
+    let handshake = builder.handshake(Framed::new(io, seen.clone()));
     // In a box, which is gone when the connection rests.
     let engine = match Box::pin(setup::shake_hands(handshake, &streams.connection)).await {
         Some(Ok(engine)) => engine,
@@ -75,7 +81,7 @@ pub(super) async fn converse<T: Stream, S: Answers>(
         wire: &wire,
         hyper,
         engine,
-        events,
+        seen,
         held_back: VecDeque::new(),
         asked: 0,
         is_leaving: false,
@@ -108,7 +114,7 @@ struct Conversation<'a, T, S> {
     engine: Engine<Framed<T>, Bytes>,
     streams: Rc<Streams>,
     wire: &'a Wire<T>,
-    events: Events,
+    seen: Rc<Seen>,
     /// Requests that wait until the client has taken more of the answers before them.
     held_back: VecDeque<Accepted>,
     /// Requests so far.
@@ -128,6 +134,8 @@ struct Noted {
     blocked: Option<(u64, Option<Instant>)>,
     /// Since when no request is in flight.
     rested: Option<Instant>,
+    /// When a client that has closed its side is next asked whether it is there.
+    next_probe: Option<Instant>,
 }
 
 impl<T: Stream, S: Answers> Conversation<'_, T, S> {
@@ -166,7 +174,7 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
             }
             if (ends || self.is_leaving) && !self.goodbye.is_said() {
                 self.goodbye.say(&mut self.engine, &connection);
-            } else if !began && !expired {
+            } else if !self.see_end() && !began && !expired {
                 self.note_state(blocked_after);
                 if self.goodbye.is_over() && connection.state() == State::Idle {
                     return Poll::Ready(self.close(cx));
@@ -186,6 +194,27 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
             Poll::Ready(ended) => ended,
             Poll::Pending => Ok(()),
         }
+    }
+
+    /// Sees whether the client has closed its side. It may still wait for its answers, or be gone: this is found
+    /// out. When nothing is in flight h2 is told. Returns whether h2 has something to do.
+    fn see_end(&mut self) -> bool {
+        if !self.seen.has_ended_untold() {
+            return false;
+        }
+        if self.streams.are_none() {
+            self.seen.tell_end();
+            return true;
+        }
+        let now = self.streams.now();
+        match self.noted.next_probe {
+            Some(at) if at > now => return false,
+            Some(_) => {}
+            None => self.streams.note_client_closed(),
+        }
+        self.noted.next_probe = now.checked_add(PROBE_EVERY);
+        self.seen.probe();
+        true
     }
 
     fn poll_engine(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -208,9 +237,11 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         let length = length(&head.headers);
         let (body, upload) = body::of_http2(body, length, self.hyper.limits.body_size);
         let exchange = self.hyper.exchanges.exchange(&self.streams.connection, line.clone());
-        let in_flight = self.streams.begin(line, respond, upload);
         let mut request = Request::from_parts(head, body);
-        request.extensions_mut().insert(exchange);
+        request.extensions_mut().insert(exchange.clone());
+        let now = self.streams.now();
+        let in_flight = InFlight::new(line, exchange, upload, respond, now);
+        let in_flight = self.streams.begin(in_flight);
         self.held_back.push_back(Accepted { request, in_flight });
         self.asked += 1;
         self.noted.rested = None;
@@ -252,11 +283,12 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         let news = self.wire.news();
         self.streams.connection.count_received(news.received);
         self.streams.connection.count_sent(news.sent);
-        for (id, event) in self.events.borrow_mut().drain(..) {
+        for (id, event) in self.seen.events.borrow_mut().drain(..) {
             self.streams.note(id, event);
-            let ends = matches!(event, Event::Answered | Event::Reset);
-            self.is_leaving |= ends && self.streams.connection.leaving();
-            if event == Event::Reset {
+            let is_reset = matches!(event, Event::Reset | Event::Cancelled);
+            self.is_leaving |=
+                (is_reset || event == Event::Answered) && self.streams.connection.leaving();
+            if is_reset {
                 self.held_back.retain(|accepted| accepted.in_flight.id != id);
             }
         }
@@ -295,7 +327,9 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         }
         connection.set_limit_at(match (state, self.noted.blocked) {
             (_, Some((_, until))) => until,
-            (State::Active, None) => self.streams.due(),
+            (State::Active, None) => {
+                self.streams.due().into_iter().chain(self.noted.next_probe).min()
+            }
             _ if self.goodbye.is_said() => None,
             _ => self.noted.rested.get_or_insert(now).checked_add(limits.idle),
         });

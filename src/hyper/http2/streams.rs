@@ -5,17 +5,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
-use ::h2::Reason;
-use ::h2::server::SendResponse;
-use ::hyper::body::Bytes;
-
 use super::framed::Event;
-use crate::hyper::body::Upload;
-use crate::hyper::request::Line;
-use crate::register::Waiting;
+use super::in_flight::{InFlight, Wait};
+use crate::register::{ClientEnd, Waiting};
 use crate::server::Connection;
 use crate::web::Limits;
 
@@ -38,33 +32,6 @@ pub(super) struct Streams {
     pub(super) named: Cell<Option<u32>>,
 }
 
-/// A request in flight.
-pub(super) struct InFlight {
-    pub(super) id: u32,
-    pub(super) line: Arc<Line>,
-    pub(super) began: Instant,
-    pub(super) respond: RefCell<SendResponse<Bytes>>,
-    pub(super) upload: Upload,
-    pub(super) status: Cell<u16>,
-    /// Whether its handler has been called.
-    pub(super) is_begun: Cell<bool>,
-    is_over: Cell<bool>,
-    waits: Cell<Option<Wait>>,
-    /// Of its answer: bytes that wait for room.
-    ready: Cell<usize>,
-    /// Of its answer: bytes that h2 has, and the system has not.
-    queued: Cell<usize>,
-}
-
-/// What a request waits for the client to do.
-#[derive(Clone, Copy)]
-struct Wait {
-    on: Waiting,
-    /// It is another wait, with a limit of its own, if this is another number.
-    number: u64,
-    since: Instant,
-}
-
 impl Streams {
     pub(super) fn new(connection: Connection, limits: Limits) -> Rc<Streams> {
         let now = connection.clock().now();
@@ -79,32 +46,14 @@ impl Streams {
         })
     }
 
-    fn now(&self) -> Instant {
+    pub(super) fn now(&self) -> Instant {
         self.connection.clock().now()
     }
 
     /// A request head has arrived.
-    pub(super) fn begin(
-        &self,
-        line: Arc<Line>,
-        respond: SendResponse<Bytes>,
-        upload: Upload,
-    ) -> Rc<InFlight> {
-        let id = respond.stream_id().as_u32();
-        let request = Rc::new(InFlight {
-            id,
-            line,
-            began: self.now(),
-            respond: RefCell::new(respond),
-            upload,
-            status: Cell::new(0),
-            is_begun: Cell::new(false),
-            is_over: Cell::new(false),
-            waits: Cell::new(None),
-            ready: Cell::new(0),
-            queued: Cell::new(0),
-        });
-        self.open.borrow_mut().insert(id, request.clone());
+    pub(super) fn begin(&self, request: InFlight) -> Rc<InFlight> {
+        let request = Rc::new(request);
+        self.open.borrow_mut().insert(request.id, request.clone());
         request
     }
 
@@ -152,7 +101,7 @@ impl Streams {
             self.connection.wait_for(on.map(|(on, _)| on));
         }
         let before = self.due.get();
-        self.bring_forward(wait.and_then(|wait| self.limit(request, wait)));
+        self.bring_forward(request.due(&self.limits, self.took.get()));
         if self.due.get() != before {
             // Whoever keeps the connection's limit may be asleep.
             self.connection.wake();
@@ -161,16 +110,6 @@ impl Streams {
 
     fn bring_forward(&self, due: Option<Instant>) {
         self.due.set(self.due.get().into_iter().chain(due).min());
-    }
-
-    /// When the request has waited long enough.
-    fn limit(&self, request: &InFlight, wait: Wait) -> Option<Instant> {
-        match wait.on {
-            Waiting::Body => wait.since.checked_add(self.limits.body_time),
-            _ if request.is_begun.get() => wait.since.checked_add(self.limits.answer_time),
-            // It waits for the client to take other answers, which the client may be doing.
-            _ => wait.since.max(self.took.get()).checked_add(self.limits.answer_time),
-        }
     }
 
     /// When the next limit may pass; it may turn out to be too early, but never too late.
@@ -200,6 +139,11 @@ impl Streams {
                 }
             }
             Event::Reset => drop(self.end(id)),
+            Event::Cancelled => {
+                if let Some(request) = self.end(id) {
+                    request.note_client_gone();
+                }
+            }
         }
     }
 
@@ -211,40 +155,35 @@ impl Streams {
         Some(request)
     }
 
+    /// The client has closed its side: what has not come of the bodies will not come.
+    pub(super) fn note_client_closed(&self) {
+        self.connection.note_client(ClientEnd::Closed);
+        self.open.borrow().values().for_each(|request| request.upload.break_off());
+    }
+
     /// The connection is at its end: nothing more will be answered.
     pub(super) fn end_all(&self) {
+        if self.are_none() || self.connection.is_cut_off() {
+            return;
+        }
+        self.connection.note_client(ClientEnd::Gone);
+        self.connection.set_limit_at(None);
         while let Some(request) = self.oldest() {
             self.end(request.id);
+            request.note_client_gone();
         }
     }
 
-    /// Ends what has waited too long: a body's reader is told, a stream whose client takes nothing of
-    /// its answer is reset.
+    /// Ends what has waited too long.
     pub(super) fn expire(&self) {
         let now = self.now();
         self.due.set(None);
         for request in self.open.borrow().values() {
-            let Some(wait) = request.waits.get() else { continue };
-            match self.limit(request, wait) {
+            match request.due(&self.limits, self.took.get()) {
                 Some(due) if due > now => self.bring_forward(Some(due)),
-                Some(_) if wait.on == Waiting::Body => request.upload.time_out(),
-                // Nobody has begun to answer it: the client may ask again (RFC 9113, 8.7).
-                Some(_) if !request.is_begun.get() => request.reset(Reason::REFUSED_STREAM),
-                Some(_) => request.reset(Reason::CANCEL),
+                Some(_) => request.expire(),
                 None => {}
             }
         }
-    }
-}
-
-impl InFlight {
-    /// What it waits for; `None` is the handler.
-    pub(super) fn waits_for(&self) -> Option<Waiting> {
-        self.waits.get().map(|wait| wait.on)
-    }
-
-    /// Has the stream reset. The request is over once that is written.
-    pub(super) fn reset(&self, reason: Reason) {
-        self.respond.borrow_mut().send_reset(reason);
     }
 }

@@ -1,5 +1,6 @@
 //! How connections of HTTP/2 end: told to go, left by their clients, cut off, too slow.
 
+mod clients;
 mod goodbye;
 
 use std::cell::{Cell, RefCell};
