@@ -107,8 +107,37 @@ fn block(fields: &[(&str, &str)]) -> Vec<u8> {
 
 /// The bytes of a client that asks for a path, for those that have no [`Client`].
 pub fn opening(path: &str) -> Vec<u8> {
-    let request = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&head("GET", path)));
+    opening_of("GET", path, true)
+}
+
+/// The same by any method, and with a body to follow unless it ends here.
+pub fn opening_of(method: &str, path: &str, ends: bool) -> Vec<u8> {
+    let flags = END_HEADERS | if ends { END_STREAM } else { 0 };
+    let request = frame(HEADERS, flags, 1, &block(&head(method, path)));
     [PREFACE, &frame(SETTINGS, 0, 0, &[]), &request].concat()
+}
+
+pub fn data_frame(stream: u32, content: &[u8]) -> Vec<u8> {
+    frame(DATA, 0, stream, content)
+}
+
+/// The whole frames in these bytes.
+pub fn frames_in(bytes: &[u8]) -> Vec<Frame> {
+    split(&mut bytes.to_vec())
+}
+
+/// Takes the whole frames out of what was received.
+fn split(received: &mut Vec<u8>) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    while let Some((head, rest)) = received.split_at_checked(9) {
+        let length = number(&[0, head[0], head[1], head[2]]) as usize;
+        let Some(payload) = rest.get(..length) else { break };
+        let (kind, flags) = (head[3], head[4]);
+        let stream = number(&head[5..]);
+        frames.push(Frame { kind, flags, stream, payload: payload.to_vec() });
+        received.drain(..9 + length);
+    }
+    frames
 }
 
 /// A client with the preface and its settings sent.
@@ -197,20 +226,7 @@ impl Client {
     /// The same, of a client that acknowledges nothing.
     pub fn frames_unanswered(&mut self) -> Vec<Frame> {
         self.received.extend(self.stream.received());
-        self.split()
-    }
-
-    fn split(&mut self) -> Vec<Frame> {
-        let mut frames = Vec::new();
-        while let Some((head, rest)) = self.received.split_at_checked(9) {
-            let length = number(&[0, head[0], head[1], head[2]]) as usize;
-            let Some(payload) = rest.get(..length) else { break };
-            let (kind, flags) = (head[3], head[4]);
-            let stream = number(&head[5..]);
-            frames.push(Frame { kind, flags, stream, payload: payload.to_vec() });
-            self.received.drain(..9 + length);
-        }
-        frames
+        split(&mut self.received)
     }
 }
 

@@ -42,7 +42,8 @@ pub(super) struct Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        if !self.handed_over.get() {
+        // At the deadline the connection says the last word.
+        if !self.handed_over.get() && !self.streams.connection.is_cut_off() {
             self.request.reset(Reason::INTERNAL_ERROR);
         }
     }

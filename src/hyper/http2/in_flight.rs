@@ -9,6 +9,7 @@ use ::h2::server::SendResponse;
 use ::h2::{Reason, SendStream};
 use ::hyper::Response;
 use ::hyper::body::Bytes;
+use ::hyper::header::HeaderMap;
 
 use crate::hyper::body::Upload;
 use crate::hyper::request::Line;
@@ -19,7 +20,8 @@ use crate::web::{Exchange, Limits};
 pub(super) struct InFlight {
     pub(super) id: u32,
     pub(super) line: Arc<Line>,
-    pub(super) exchange: Exchange,
+    pub(super) is_grpc: bool,
+    exchange: Exchange,
     pub(super) began: Instant,
     pub(super) upload: Upload,
     /// Of its answer: what h2 was given, or 0.
@@ -51,6 +53,7 @@ pub(super) struct Wait {
 impl InFlight {
     pub(super) fn new(
         line: Arc<Line>,
+        is_grpc: bool,
         exchange: Exchange,
         upload: Upload,
         respond: SendResponse<Bytes>,
@@ -59,6 +62,7 @@ impl InFlight {
         InFlight {
             id: respond.stream_id().as_u32(),
             line,
+            is_grpc,
             exchange,
             began,
             upload,
@@ -117,6 +121,16 @@ impl InFlight {
     pub(super) fn content(&self) -> RefMut<'_, SendStream<Bytes>> {
         let content = self.content.borrow_mut();
         RefMut::map(content, |content| content.as_mut().expect("content comes after its head"))
+    }
+
+    /// Ends an answer whose content so far was taken, if its end was not sent.
+    pub(super) fn end_with_trailers(&self, trailers: HeaderMap) {
+        if let Some(content) = &mut *self.content.borrow_mut()
+            && self.ready.get() + self.queued.get() == 0
+        {
+            // If it fails, the end is on its way.
+            let _ = content.send_trailers(trailers);
+        }
     }
 
     /// Ready once the stream is reset, by either side, or its connection has ended.

@@ -6,6 +6,7 @@
 //! | `setup.rs` | what h2 is set to; the handshake |
 //! | `answering.rs` | one request: the service answers, the answer goes out window by window |
 //! | `goodbye.rs` | the client told to go, and how long it has for that |
+//! | `last_word.rs` | what is said at the deadline |
 //! | `in_flight.rs`, `streams.rs` | a request in flight; all of them: what each waits for, and for how long it may |
 //! | `framed.rs`, `frames.rs` | the bytes on the wire, watched for the frames that end requests |
 //!
@@ -17,6 +18,7 @@ mod framed;
 mod frames;
 mod goodbye;
 mod in_flight;
+mod last_word;
 mod setup;
 mod streams;
 
@@ -34,7 +36,7 @@ use ::hyper::Request;
 use ::hyper::body::Bytes;
 use ::hyper::header::{CONTENT_LENGTH, HeaderMap};
 
-use super::answer::Answers;
+use super::answer::{self, Answers};
 use super::body::{self, RequestBody};
 use super::io::{Wire, io};
 use super::opening::Opening;
@@ -148,6 +150,9 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
             // Before the engine is polled, or news that comes with it would wake nobody.
             connection.wake_on_change(cx);
             self.goodbye.watch(&connection, cx);
+            if connection.is_cut_off() {
+                return Poll::Ready(self.say_last_word(cx));
+            }
             let expired = connection.expired();
             let is_last = self.asked >= self.hyper.limits.requests;
             let ends = connection.is_asked_to_end() || is_last;
@@ -184,7 +189,17 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         }
     }
 
-    /// Ends a connection that has nothing in flight: a last GOAWAY tells the client which of its requests were
+    /// The connection's time is over. What can be sent without waiting still is.
+    fn say_last_word(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.streams.for_each(|request| last_word::say(request, &self.hyper.date));
+        self.held_back.clear();
+        match self.poll_engine(cx) {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => self.close(cx),
+        }
+    }
+
+    /// Ends a connection of which nothing more is to come: a last GOAWAY tells the client which of its requests were
     /// seen. It is written as far as the socket takes it.
     fn close(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         self.engine.abrupt_shutdown(Reason::NO_ERROR);
@@ -229,7 +244,7 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
 
     /// A request head has arrived.
     fn accept(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
-        if self.goodbye.is_over() {
+        if self.goodbye.is_over() || self.streams.connection.is_cut_off() {
             return respond.send_reset(Reason::REFUSED_STREAM);
         }
         let line = Arc::new(Line::of(&request));
@@ -237,10 +252,11 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         let length = length(&head.headers);
         let (body, upload) = body::of_http2(body, length, self.hyper.limits.body_size);
         let exchange = self.hyper.exchanges.exchange(&self.streams.connection, line.clone());
+        let is_grpc = answer::is_grpc(&head.headers);
         let mut request = Request::from_parts(head, body);
         request.extensions_mut().insert(exchange.clone());
         let now = self.streams.now();
-        let in_flight = InFlight::new(line, exchange, upload, respond, now);
+        let in_flight = InFlight::new(line, is_grpc, exchange, upload, respond, now);
         let in_flight = self.streams.begin(in_flight);
         self.held_back.push_back(Accepted { request, in_flight });
         self.asked += 1;

@@ -174,6 +174,11 @@ impl Streams {
         }
     }
 
+    /// Has `say` say something on each stream.
+    pub(super) fn for_each(&self, say: impl FnMut(&Rc<InFlight>)) {
+        self.open.borrow().values().for_each(say);
+    }
+
     /// Ends what has waited too long.
     pub(super) fn expire(&self) {
         let now = self.now();

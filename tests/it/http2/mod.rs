@@ -2,6 +2,7 @@
 
 mod clients;
 mod goodbye;
+mod last_word;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -36,6 +37,8 @@ pub struct Web {
 pub struct Seen {
     /// How many requests they have begun to answer.
     pub asked: Cell<usize>,
+    /// How often the handlers of `/polled` had a turn.
+    pub polls: Cell<usize>,
     /// How many were dropped before they had answered.
     pub dropped: Cell<usize>,
     /// How many were told that the client is gone.
@@ -144,6 +147,13 @@ async fn answer(mut request: Request<RequestBody>, seen: &Rc<Seen>) -> Response<
     match what {
         "sleep" => exchange.sleep(number.parse::<u32>().expect("seconds") * SECOND).await,
         "never" => pending().await,
+        "polled" => {
+            poll_fn(|_| {
+                seen.polls.set(seen.polls.get() + 1);
+                Poll::<()>::Pending
+            })
+            .await
+        }
         "told" => {
             exchange.client_gone().await;
             seen.told.set(seen.told.get() + 1);
