@@ -95,8 +95,8 @@ pub use grpc::Grpc;
 #[cfg(feature = "http")]
 pub use http::Http;
 pub use net::{
-    Listener, Peer, SocketListener, SocketStream, Stream, TcpListener, TcpStream, UnixListener,
-    UnixStream,
+    Listener, Peer, ResetWatch, SocketListener, SocketStream, Stream, TcpListener, TcpStream,
+    UnixListener, UnixStream,
 };
 pub use process::{Hangup, Signal, SignalSource, Signals, Terms, exit, signals};
 pub use register::{

@@ -133,6 +133,11 @@ impl Upload {
         }
     }
 
+    /// How many bytes may still come.
+    pub(super) fn left(&self) -> u64 {
+        self.0.as_ref().map_or(0, |shared| lock(shared).left)
+    }
+
     /// What was wrong with the body, if anything was.
     pub(super) fn fault(&self) -> Option<Fault> {
         lock(self.0.as_ref()?).fault

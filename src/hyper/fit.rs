@@ -107,6 +107,10 @@ impl Rest {
         self.0 == Some(0)
     }
 
+    pub(super) fn is_unknown(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Takes the next frame of the content of an answer of the service `name`, behind which there is no
     /// more if `is_end`. Tells whether it is the last. After an error, which is logged, the answer must
     /// not look whole.
@@ -134,6 +138,6 @@ impl Rest {
     }
 }
 
-fn date_value(now: SystemTime) -> HeaderValue {
+pub(super) fn date_value(now: SystemTime) -> HeaderValue {
     HeaderValue::from_str(&httpdate::fmt_http_date(now)).expect("a date is plain text")
 }

@@ -1,6 +1,7 @@
 //! A service and how its connections are to be served.
 
 use std::fmt;
+use std::rc::Rc;
 
 use ::hyper::header::HeaderValue;
 use ::hyper::server::conn::http1;
@@ -30,13 +31,30 @@ use crate::web::{DateLine, Exchanges};
 /// HTTP/1.1 and the stream in HTTP/2, as hyper has it: answer with a status instead.
 pub struct Hyper<S> {
     pub(super) service: S,
-    pub(super) limits: Limits,
+    // Shared with each connection.
+    pub(super) limits: Rc<Limits>,
+    pub(super) when_gone: WhenGone,
     pub(super) http1: SetUp<http1::Builder>,
     pub(super) http2: SetUp<h2::server::Builder>,
     pub(super) date: DateLine<HeaderValue>,
     pub(super) exchanges: Exchanges,
-    /// Whether the handlers of clients that are gone are dropped; `None` if the user has not said.
-    pub(super) drops: Option<bool>,
+}
+
+/// What becomes of a handler whose client is gone.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum WhenGone {
+    /// It is dropped if the client is seen to be gone; nobody asks.
+    DropIfReset,
+    /// It is dropped, and a client that has closed its side is asked.
+    Drop,
+    /// It works on until the drain.
+    WorkOn,
+}
+
+impl WhenGone {
+    pub(super) fn chosen(drops: bool) -> WhenGone {
+        if drops { WhenGone::Drop } else { WhenGone::WorkOn }
+    }
 }
 
 type SetUp<Builder> = Box<dyn Fn(&mut Builder)>;
@@ -53,28 +71,30 @@ impl<S> Hyper<S> {
     pub fn new(service: S) -> Hyper<S> {
         Hyper {
             service,
-            limits: Limits::default(),
+            limits: Rc::default(),
+            when_gone: WhenGone::DropIfReset,
             http1: Box::new(|_| {}),
             http2: Box::new(|_| {}),
             date: DateLine::default(),
             exchanges: Exchanges::default(),
-            drops: None,
         }
     }
 
     /// Sets the limits.
     pub fn limits(mut self, limits: Limits) -> Hyper<S> {
-        self.limits = limits;
+        self.limits = Rc::new(limits);
         self
     }
 
-    /// Sets whether a handler is dropped, and counted, when its client is gone: it has reset the connection or
-    /// the stream, or closed it for good. If not, the handler works on until the drain begins. Default: it is
-    /// dropped. If it is set to `true`, clients over HTTP/1.1 that have closed only their side are asked whether
-    /// they are still there (see [`Exchange::client_gone`](super::Exchange::client_gone)); over HTTP/2 they always
-    /// are.
+    /// Sets what becomes of a handler, or of the body of an answer, whose client is gone.
+    ///
+    /// By default it is dropped if the client has reset the connection, or over HTTP/2 the stream: services of
+    /// the tokio world expect that. With `true` it is also dropped if a client of HTTP/1.1 has closed its side and
+    /// turns out to be gone: the server asks it as for [`Exchange::client_gone`](super::Exchange::client_gone).
+    /// With `false` it works on. In the drain it is dropped in any case. What is dropped is
+    /// [counted](crate::Counts::dropped).
     pub fn drop_handler_when_client_goes(mut self, drops: bool) -> Hyper<S> {
-        self.drops = Some(drops);
+        self.when_gone = WhenGone::chosen(drops);
         self
     }
 

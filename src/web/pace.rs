@@ -39,11 +39,12 @@ impl Pace {
         if self.rate == 0 {
             return;
         }
+        // First what was earned: what is moved during a wait may be noticed only when its time is over.
+        let earned = Duration::from_secs_f64(bytes as f64 / f64::from(self.rate));
+        self.left = self.left.saturating_add(earned);
         if let Some(since) = self.waits.take() {
             self.left = self.left.saturating_sub(now.saturating_duration_since(since));
         }
-        let earned = Duration::from_secs_f64(bytes as f64 / f64::from(self.rate));
-        self.left = self.left.saturating_add(earned);
     }
 }
 

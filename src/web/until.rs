@@ -14,6 +14,13 @@ use crate::shutdown::Shutdown;
 /// reads.
 const MOST_AFTER: u8 = 64;
 
+/// Whether an answer of this content type is a stream of events, whose client comes back by itself when it ends
+/// (HTML, 9.2). Parameters may follow.
+pub(crate) fn is_event_stream(content_type: &[u8]) -> bool {
+    let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
 /// Tells a stream that has nothing ready whether it is over.
 pub(crate) struct Until {
     /// `None` once it has begun.
@@ -141,5 +148,23 @@ impl<B: ::hyper::body::Body> ::hyper::body::Body for UntilShutdown<B> {
 
     fn is_end_stream(&self) -> bool {
         self.stream.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_event_stream;
+
+    #[test]
+    fn a_stream_of_events_is_told_by_its_type_alone() {
+        for (content_type, is) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream ; charset=utf-8", true),
+            ("text/event-streams", false),
+            ("text/plain; x=text/event-stream", false),
+            ("", false),
+        ] {
+            assert_eq!(is_event_stream(content_type.as_bytes()), is, "{content_type}");
+        }
     }
 }

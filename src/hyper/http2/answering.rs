@@ -20,7 +20,7 @@ use crate::hyper::answer::{self, Answer, Answers};
 use crate::hyper::body::RequestBody;
 use crate::hyper::fault::HyperError;
 use crate::hyper::fit::Rest;
-use crate::hyper::settings::Hyper;
+use crate::hyper::settings::{Hyper, WhenGone};
 use crate::register::Waiting;
 use crate::words::{LOG, panic_message};
 
@@ -96,7 +96,7 @@ impl Answering {
         let upload = &self.request.upload;
         let asked = answer::ask(&hyper.service, request, upload, connection, &hyper.date);
         let mut asked = pin!(asked);
-        let works_on = hyper.drops == Some(false);
+        let works_on = hyper.when_gone == WhenGone::WorkOn;
         let answered = self.wait_for(works_on, |cx| asked.as_mut().poll(cx)).await;
         let Some(answered) = answered else { return Ok(false) };
         let Answer { response, fields } = answered.map_err(Into::into)?;

@@ -20,7 +20,7 @@ const MOST_HELD: usize = 1 << 20;
 /// The requests in flight on one connection.
 pub(super) struct Streams {
     pub(super) connection: Rc<Connection>,
-    limits: Limits,
+    limits: Rc<Limits>,
     open: RefCell<BTreeMap<u32, Rc<InFlight>>>,
     /// Bytes of answers that are there and that the system has not taken.
     held: Cell<usize>,
@@ -33,7 +33,7 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn new(connection: Connection, limits: Limits) -> Rc<Streams> {
+    pub(super) fn new(connection: Connection, limits: Rc<Limits>) -> Rc<Streams> {
         let now = connection.clock().now();
         Rc::new(Streams {
             connection: Rc::new(connection),

@@ -1,0 +1,32 @@
+//! The line of the access log, the same on every engine.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use log::{Level, debug, log_enabled};
+
+use crate::server::Connection;
+
+/// The log target of the access log; at level debug, so that nobody has it by accident.
+const ACCESS: &str = "adieu::access";
+
+/// Whether anybody wants the line.
+pub(crate) fn is_logged() -> bool {
+    log_enabled!(target: ACCESS, Level::Debug)
+}
+
+/// Writes the line of an answer. `sent`: bytes of its content. `took`: since the request's head had arrived.
+pub(crate) fn log_access(
+    connection: &Connection,
+    request: impl Display,
+    status: u16,
+    sent: u64,
+    took: Duration,
+) {
+    let (name, peer) = (connection.context().name(), connection.peer());
+    let took_ms = took.as_secs_f64() * 1e3;
+    debug!(
+        target: ACCESS, service = name, peer:%, request:%, status, sent, took_ms;
+        "{name} {peer} \"{request}\" {status} {sent} B {took:.1?}"
+    );
+}
