@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use ::h2::{Reason, SendStream};
 use ::hyper::body::{Body, Buf, Bytes, Frame};
+use ::hyper::header::{CONTENT_TYPE, HeaderValue};
 use ::hyper::{Request, Response};
 use futures_lite::{FutureExt, future};
 use log::{debug, error};
@@ -22,6 +23,7 @@ use crate::hyper::fault::HyperError;
 use crate::hyper::fit::Rest;
 use crate::hyper::settings::{Hyper, WhenGone};
 use crate::register::Waiting;
+use crate::web::{Over, Until, is_event_stream};
 use crate::words::{LOG, panic_message};
 
 /// How much of an answer is handed over at once, in bytes: a DATA frame of the usual size. What waits
@@ -101,15 +103,24 @@ impl Answering {
         let Some(answered) = answered else { return Ok(false) };
         let Answer { response, fields } = answered.map_err(Into::into)?;
         let (head, body) = response.into_parts();
+        let rest = Rest::of(&fields);
+        let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let is_endless = rest.is_unknown() && kind.is_some_and(is_event_stream);
+        let until = is_endless.then(|| Until::new(connection.shutdown()));
         self.request.send_head(Response::from_parts(head, ()), body.is_some())?;
         match body {
-            Some(body) => self.send(body, Rest::of(&fields)).await,
+            Some(body) => self.send(body, rest, until).await,
             None => Ok(true),
         }
     }
 
-    /// Sends the content of the answer.
-    async fn send<B>(&self, body: B, mut rest: Rest) -> Result<bool, HyperError>
+    /// Sends the content of the answer. `until`: ends it with the shutdown.
+    async fn send<B>(
+        &self,
+        body: B,
+        mut rest: Rest,
+        mut until: Option<Until>,
+    ) -> Result<bool, HyperError>
     where
         B: Body,
         B::Error: Into<HyperError>,
@@ -117,7 +128,11 @@ impl Answering {
         let name = self.streams.connection.context().name();
         let mut body = pin!(body);
         for number in 1.. {
-            let frame = self.wait_for(false, |cx| body.as_mut().poll_frame(cx)).await;
+            let frame = self.wait_for(false, |cx| {
+                let over = until.as_mut().map_or(Over::No, |until| until.poll_over(cx));
+                over.or(|| body.as_mut().poll_frame(cx), None)
+            });
+            let frame = frame.await;
             let Some(frame) = frame else { return Ok(false) };
             let (frame, ends) = rest.take(frame, body.is_end_stream(), name)?;
             match frame.map(Frame::into_data) {

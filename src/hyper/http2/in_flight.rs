@@ -14,7 +14,7 @@ use ::hyper::header::HeaderMap;
 use crate::hyper::body::Upload;
 use crate::hyper::request::Line;
 use crate::register::Waiting;
-use crate::web::{Exchange, Limits};
+use crate::web::{Exchange, Limits, Pace};
 
 /// A request in flight.
 pub(super) struct InFlight {
@@ -31,11 +31,17 @@ pub(super) struct InFlight {
     pub(super) is_over: Cell<bool>,
     /// Whether its client is gone, or has reset it.
     is_gone: Cell<bool>,
-    pub(super) waits: Cell<Option<Wait>>,
+    waits: Cell<Option<Wait>>,
     /// Of its answer: bytes that wait for room.
     pub(super) ready: Cell<usize>,
     /// Of its answer: bytes that h2 has, and the system has not.
     pub(super) queued: Cell<usize>,
+    /// Of its answer: bytes of content that the system has taken.
+    pub(super) sent: Cell<u64>,
+    answer_pace: Cell<Pace>,
+    body_pace: Cell<Pace>,
+    /// How much of its body may still come, as far as its pace knows.
+    body_left: Cell<u64>,
     respond: RefCell<SendResponse<Bytes>>,
     /// Where the content of its answer goes, once h2 has the head.
     content: RefCell<Option<SendStream<Bytes>>>,
@@ -58,6 +64,7 @@ impl InFlight {
         upload: Upload,
         respond: SendResponse<Bytes>,
         began: Instant,
+        limits: &Limits,
     ) -> InFlight {
         InFlight {
             id: respond.stream_id().as_u32(),
@@ -65,6 +72,7 @@ impl InFlight {
             is_grpc,
             exchange,
             began,
+            body_left: Cell::new(upload.left()),
             upload,
             status: Cell::new(0),
             is_begun: Cell::new(false),
@@ -73,6 +81,9 @@ impl InFlight {
             waits: Cell::new(None),
             ready: Cell::new(0),
             queued: Cell::new(0),
+            sent: Cell::new(0),
+            answer_pace: Cell::new(Pace::new(limits.answer_rate)),
+            body_pace: Cell::new(Pace::new(limits.body_rate)),
             respond: RefCell::new(respond),
             content: RefCell::new(None),
         }
@@ -83,15 +94,48 @@ impl InFlight {
         self.waits.get().map(|wait| wait.on)
     }
 
+    pub(super) fn wait(&self) -> Option<Wait> {
+        self.waits.get()
+    }
+
+    /// It waits for something else from now on. `share`: with how many requests it shares the client.
+    pub(super) fn set_wait(&self, wait: Option<Wait>, share: usize, now: Instant) {
+        match self.waits_for() {
+            Some(Waiting::Body) => {
+                let left = self.upload.left();
+                let came = self.body_left.replace(left).saturating_sub(left);
+                let came = usize::try_from(came).unwrap_or(usize::MAX);
+                go_on(&self.body_pace, came.saturating_mul(share), now);
+            }
+            Some(_) => go_on(&self.answer_pace, 0, now),
+            None => {}
+        }
+        self.waits.set(wait);
+    }
+
+    /// The system has taken so much of its answer: the client's time begins anew.
+    pub(super) fn note_taken(&self, bytes: usize, share: usize, now: Instant) {
+        self.queued.set(self.queued.get() - bytes);
+        self.sent.set(self.sent.get() + bytes as u64);
+        go_on(&self.answer_pace, bytes.saturating_mul(share), now);
+        if let Some(wait) = self.waits.get().filter(|wait| wait.on == Waiting::Answer) {
+            self.waits.set(Some(Wait { since: now, ..wait }));
+            begin(&self.answer_pace, now);
+        }
+    }
+
     /// When it has waited long enough. `took`: when the client last took something of any answer.
     pub(super) fn due(&self, limits: &Limits, took: Instant) -> Option<Instant> {
         let Wait { on, since, .. } = self.waits.get()?;
-        match on {
-            Waiting::Body => since.checked_add(limits.body_time),
-            _ if self.is_begun.get() => since.checked_add(limits.answer_time),
+        let (by_time, by_pace) = match on {
+            Waiting::Body => (since.checked_add(limits.body_time), begin(&self.body_pace, since)),
+            _ if self.is_begun.get() => {
+                (since.checked_add(limits.answer_time), begin(&self.answer_pace, since))
+            }
             // It waits for the client to take other answers, which the client may be doing.
-            _ => since.max(took).checked_add(limits.answer_time),
-        }
+            _ => (since.max(took).checked_add(limits.answer_time), None),
+        };
+        by_time.into_iter().chain(by_pace).min()
     }
 
     /// Ends a wait that was too long: a body's reader is told, a stream whose client takes nothing of its
@@ -156,4 +200,18 @@ impl InFlight {
     pub(super) fn is_gone(&self) -> bool {
         self.is_gone.get()
     }
+}
+
+fn go_on(pace: &Cell<Pace>, bytes: usize, now: Instant) {
+    let mut it = pace.get();
+    it.go_on(bytes, now);
+    pace.set(it);
+}
+
+/// The client is waited for since then; tells until when it may be, by its pace.
+fn begin(pace: &Cell<Pace>, since: Instant) -> Option<Instant> {
+    let mut it = pace.get();
+    let until = it.wait(since);
+    pace.set(it);
+    until
 }

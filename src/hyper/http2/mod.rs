@@ -8,12 +8,14 @@
 //! | `goodbye.rs` | the client told to go, and how long it has for that |
 //! | `last_word.rs` | what is said at the deadline |
 //! | `in_flight.rs`, `streams.rs` | a request in flight; all of them: what each waits for, and for how long it may |
+//! | `blocked.rs` | a socket that takes nothing, and for how long it may |
 //! | `framed.rs`, `frames.rs` | the bytes on the wire, watched for the frames that end requests |
 //!
 //! h2 keeps windows and settings; whatever has to be known of them is known here: an answer waits with
 //! us and not in h2's buffers, and is over when the system has taken the frame that ends it.
 
 mod answering;
+mod blocked;
 mod framed;
 mod frames;
 mod goodbye;
@@ -46,6 +48,7 @@ use crate::net::Stream;
 use crate::register::{State, Waiting};
 use crate::server::{Connection, linger};
 use answering::Answering;
+use blocked::Blocked;
 use framed::{Event, Framed, Seen};
 use goodbye::Goodbye;
 use in_flight::InFlight;
@@ -69,7 +72,7 @@ pub(super) async fn converse<T: Stream, S: Answers>(
     let (io, wire) = io(stream, opening);
     let seen = Rc::new(Seen::default());
     let streams = Streams::new(connection, hyper.limits.clone());
-    let mut builder = setup::builder();
+    let mut builder = setup::builder(&hyper.limits);
     (hyper.http2)(&mut builder);
     let handshake = builder.handshake(Framed::new(io, seen.clone()));
     // In a box, which is gone when the connection rests.
@@ -88,6 +91,7 @@ pub(super) async fn converse<T: Stream, S: Answers>(
         asked: 0,
         is_leaving: false,
         goodbye: Goodbye::default(),
+        blocked: Blocked::new(&streams.limits),
         noted: Noted::default(),
     };
     let ended = poll_fn(|cx| conversation.poll(cx)).await;
@@ -124,6 +128,7 @@ struct Conversation<'a, T, S> {
     /// Whether a request has ended since clients are sent elsewhere.
     is_leaving: bool,
     goodbye: Goodbye,
+    blocked: Blocked,
     noted: Noted,
 }
 
@@ -132,8 +137,6 @@ struct Conversation<'a, T, S> {
 struct Noted {
     /// The oldest request in flight.
     oldest: Option<u32>,
-    /// After how many writes the client took nothing more, and until when it may do so.
-    blocked: Option<(u64, Option<Instant>)>,
     /// Since when no request is in flight.
     rested: Option<Instant>,
     /// When a client that has closed its side is next asked whether it is there.
@@ -161,26 +164,25 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
                 self.wire.look();
             }
             let ended = self.poll_engine(cx);
-            let blocked_after = self.take_news();
+            self.take_news();
             if ended.is_ready() {
                 return ended;
             }
             let began = self.begin_answers();
             if expired {
                 // The engine has just tried to write: a client that takes a little has made room for that.
-                let stuck = blocked_after.is_some() && blocked_after == self.noted.blocked_after();
-                if stuck {
+                if self.blocked.is_over(self.wire.unreceived(), self.streams.now()) {
                     return Poll::Ready(Ok(()));
                 }
                 connection.set_limit_at(None);
-                if blocked_after.is_none() {
+                if !self.blocked.is() {
                     self.streams.expire();
                 }
             }
             if (ends || self.is_leaving) && !self.goodbye.is_said() {
                 self.goodbye.say(&mut self.engine, &connection);
             } else if !self.see_end() && !began && !expired {
-                self.note_state(blocked_after);
+                self.note_state();
                 if self.goodbye.is_over() && connection.state() == State::Idle {
                     return Poll::Ready(self.close(cx));
                 }
@@ -256,7 +258,8 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         let mut request = Request::from_parts(head, body);
         request.extensions_mut().insert(exchange.clone());
         let now = self.streams.now();
-        let in_flight = InFlight::new(line, is_grpc, exchange, upload, respond, now);
+        let in_flight =
+            InFlight::new(line, is_grpc, exchange, upload, respond, now, &self.streams.limits);
         let in_flight = self.streams.begin(in_flight);
         self.held_back.push_back(Accepted { request, in_flight });
         self.asked += 1;
@@ -293,10 +296,14 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         began
     }
 
-    /// Takes note of what was read and written. If the client takes nothing of what is to be written,
-    /// tells after how many writes.
-    fn take_news(&mut self) -> Option<u64> {
+    /// Takes note of what was read and written.
+    fn take_news(&mut self) {
         let news = self.wire.news();
+        self.blocked.note_sent(news.sent);
+        let after = news.is_blocked.then_some(news.writes);
+        if after.is_some() || self.blocked.is() {
+            self.blocked.see(after, || self.wire.unreceived(), self.streams.now());
+        }
         self.streams.connection.count_received(news.received);
         self.streams.connection.count_sent(news.sent);
         for (id, event) in self.seen.events.borrow_mut().drain(..) {
@@ -308,15 +315,14 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
                 self.held_back.retain(|accepted| accepted.in_flight.id != id);
             }
         }
-        news.is_blocked.then_some(news.writes)
     }
 
     /// Finds out what the connection is doing, and puts it on the books if that is news.
-    fn note_state(&mut self, blocked_after: Option<u64>) {
+    fn note_state(&mut self) {
         let connection = self.streams.connection.clone();
         let now = connection.clock().now();
         let oldest = self.streams.oldest();
-        let state = match oldest.is_some() || blocked_after.is_some() {
+        let state = match oldest.is_some() || self.blocked.is() {
             true => State::Active,
             false => State::Idle,
         };
@@ -327,6 +333,7 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
             (self.noted.oldest, self.noted.rested) = (id, None);
             if state == State::Idle {
                 self.held_back = VecDeque::new(); // a connection that rests needs no room in it
+                self.blocked = Blocked::new(&self.streams.limits);
             }
             if let Some(InFlight { began, line, .. }) = oldest.as_deref() {
                 connection.set_since(*began);
@@ -334,26 +341,14 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
             }
         }
         let waits_for = oldest.as_ref().and_then(|request| request.waits_for());
-        connection.wait_for(blocked_after.map(|_| Waiting::Answer).or(waits_for));
-        self.streams.named.set(id.filter(|_| blocked_after.is_none()));
-        let limits = &self.hyper.limits;
-        if blocked_after != self.noted.blocked_after() {
-            self.noted.blocked =
-                blocked_after.map(|writes| (writes, now.checked_add(limits.answer_time)));
-        }
-        connection.set_limit_at(match (state, self.noted.blocked) {
-            (_, Some((_, until))) => until,
-            (State::Active, None) => {
-                self.streams.due().into_iter().chain(self.noted.next_probe).min()
-            }
+        let is_blocked = self.blocked.is();
+        connection.wait_for(is_blocked.then_some(Waiting::Answer).or(waits_for));
+        self.streams.named.set(id.filter(|_| !is_blocked));
+        connection.set_limit_at(match state {
+            _ if is_blocked => self.blocked.until(),
+            State::Active => self.streams.due().into_iter().chain(self.noted.next_probe).min(),
             _ if self.goodbye.is_said() => None,
-            _ => self.noted.rested.get_or_insert(now).checked_add(limits.idle),
+            _ => self.noted.rested.get_or_insert(now).checked_add(self.hyper.limits.idle),
         });
-    }
-}
-
-impl Noted {
-    fn blocked_after(&self) -> Option<u64> {
-        self.blocked.map(|(writes, _)| writes)
     }
 }

@@ -20,7 +20,7 @@ const MOST_HELD: usize = 1 << 20;
 /// The requests in flight on one connection.
 pub(super) struct Streams {
     pub(super) connection: Rc<Connection>,
-    limits: Rc<Limits>,
+    pub(super) limits: Rc<Limits>,
     open: RefCell<BTreeMap<u32, Rc<InFlight>>>,
     /// Bytes of answers that are there and that the system has not taken.
     held: Cell<usize>,
@@ -91,12 +91,12 @@ impl Streams {
         if request.is_over.get() {
             return;
         }
-        let waited = request.waits.get();
+        let waited = request.wait();
         if waited.map(|wait| (wait.on, wait.number)) == on {
             return;
         }
-        let wait = on.map(|(on, number)| Wait { on, number, since: self.now() });
-        request.waits.set(wait);
+        let now = self.now();
+        request.set_wait(on.map(|(on, number)| Wait { on, number, since: now }), self.share(), now);
         if self.named.get() == Some(request.id) {
             self.connection.wait_for(on.map(|(on, _)| on));
         }
@@ -106,6 +106,12 @@ impl Streams {
             // Whoever keeps the connection's limit may be asleep.
             self.connection.wake();
         }
+    }
+
+    /// How many requests share what the client moves: each byte stands for one of each, so that the rates are
+    /// those of a connection.
+    fn share(&self) -> usize {
+        self.open.borrow().len().max(1)
     }
 
     fn bring_forward(&self, due: Option<Instant>) {
@@ -121,15 +127,11 @@ impl Streams {
     pub(super) fn note(&self, id: u32, event: Event) {
         match event {
             Event::Sent(bytes) => {
-                let open = self.open.borrow();
-                if let Some(request) = open.get(&id) {
+                let request = self.open.borrow().get(&id).cloned();
+                if let Some(request) = request {
                     self.held.set(self.held.get() - bytes);
-                    request.queued.set(request.queued.get() - bytes);
                     self.took.set(self.now());
-                    // The client goes on taking: its time begins anew.
-                    if let Some(wait) = request.waits.get().filter(|it| it.on == Waiting::Answer) {
-                        request.waits.set(Some(Wait { since: self.took.get(), ..wait }));
-                    }
+                    request.note_taken(bytes, self.share(), self.took.get());
                 }
             }
             Event::Answered => {

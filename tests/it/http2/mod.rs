@@ -3,6 +3,8 @@
 mod clients;
 mod goodbye;
 mod last_word;
+mod rates;
+mod streams;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
