@@ -109,8 +109,8 @@ pub(super) fn unavailable(is_grpc: bool, date: &DateLine<HeaderValue>) -> Respon
     response.map(|_| ())
 }
 
-/// How a stream of messages ends whose handler is out of time.
-pub(super) fn unavailable_trailers() -> HeaderMap {
+/// How a stream of messages ends that is not waited for any longer.
+pub(crate) fn unavailable_trailers() -> HeaderMap {
     let mut trailers = HeaderMap::new();
     #[cfg(feature = "grpc")]
     // It fails only for a message that is no header value.
