@@ -13,6 +13,7 @@ use super::body::{RequestBody, Upload};
 use super::fault::{Fault, HyperError};
 use super::fit::RequestForm;
 use super::request;
+use super::settings::Hyper;
 use crate::server::Connection;
 use crate::web::{AnswerFields, DateLine};
 use crate::words::{LOG, panic_message};
@@ -127,11 +128,10 @@ pub(super) struct Answer<B> {
 /// Has the service answer; or answers in its stead, where it must not be asked, has panicked, has met a
 /// body that keeps to no limit, or has said what is not true of its answer.
 pub(super) async fn ask<S: Answers>(
-    service: &S,
+    hyper: &Hyper<S>,
     request: Request<RequestBody>,
     upload: &Upload,
     connection: &Connection,
-    date: &DateLine<HeaderValue>,
 ) -> Result<Answer<S::Content>, S::Error> {
     let asker = Asker::of(&request);
     let name = connection.context().name();
@@ -143,12 +143,15 @@ pub(super) async fn ask<S: Answers>(
         );
         asker.refusal(status)
     };
-    let refused = upload.fault().map(Fault::status).map_or(request::check(&request), Err);
+    let refused = upload
+        .fault()
+        .map(Fault::status)
+        .map_or_else(|| request::check(&request, &hyper.limits), Err);
     let mut response = match refused {
         Err(status) => refuse(status),
         Ok(()) => {
             // Inside the guard even when it is called: a service need not be an async fn.
-            let answering = async { service.call(request).await };
+            let answering = async { hyper.service.call(request).await };
             let answered = AssertUnwindSafe(answering).catch_unwind().await;
             match (answered, upload.fault()) {
                 (Ok(_), Some(fault)) => refuse(fault.status()),
@@ -170,6 +173,6 @@ pub(super) async fn ask<S: Answers>(
         response = asker.refusal(StatusCode::INTERNAL_SERVER_ERROR);
         asker.form.own(&response)
     });
-    asker.form.prepare(&mut response, &fields, date);
+    asker.form.prepare(&mut response, &fields, &hyper.date);
     Ok(Answer { response, fields })
 }

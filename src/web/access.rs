@@ -15,6 +15,21 @@ pub(crate) fn is_logged() -> bool {
     log_enabled!(target: ACCESS, Level::Debug)
 }
 
+/// Counts a request that was answered in full, and logs it.
+#[cfg(feature = "hyper")]
+pub(crate) fn count_answer(
+    connection: &Connection,
+    request: impl Display,
+    status: u16,
+    sent: u64,
+    took: Duration,
+) {
+    connection.count_answer(status, took);
+    if is_logged() {
+        log_access(connection, request, status, sent, took);
+    }
+}
+
 /// Writes the line of an answer. `sent`: bytes of its content. `took`: since the request's head had arrived.
 pub(crate) fn log_access(
     connection: &Connection,

@@ -30,6 +30,9 @@ mod token;
 mod until;
 mod uri;
 
+#[cfg(feature = "hyper")]
+pub(crate) use access::count_answer;
+#[cfg(feature = "http")]
 pub(crate) use access::{is_logged, log_access};
 pub(crate) use answer_fields::{AnswerFields, End, Form, Version};
 pub(crate) use date::DateLine;

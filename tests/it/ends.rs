@@ -54,8 +54,13 @@ impl Client {
         self.stream.write_all(request.as_bytes()).await.unwrap();
     }
 
+    /// Closes its side.
+    pub fn half_close(&self) {
+        self.stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
     /// Signals the server.
-    fn signal(&self) {
+    pub fn signal(&self) {
         self.signals.try_send(Signal::Term).unwrap();
     }
 

@@ -39,6 +39,8 @@ mod http2;
 mod hyper;
 #[cfg(feature = "hyper")]
 mod hyper_body;
+#[cfg(feature = "hyper")]
+mod hyper_clients;
 #[cfg(all(feature = "http", feature = "hyper"))]
 mod hyper_ends;
 #[cfg(feature = "hyper")]
@@ -49,6 +51,8 @@ mod hyper_hostile;
 mod hyper_rules;
 #[cfg(feature = "hyper")]
 mod hyper_slow;
+#[cfg(all(feature = "http", feature = "hyper"))]
+mod hyper_sockets;
 mod idle;
 #[cfg(feature = "http")]
 mod lame_duck;

@@ -24,6 +24,7 @@ use ::hyper::{Request, Response};
 use futures_lite::{AsyncWriteExt, future};
 
 use super::answer::{self, Answer, Answers};
+use super::body::{RequestBody, Upload};
 use super::fault::HyperError;
 use super::fit::date_value;
 use super::io::{Io, io};
@@ -59,7 +60,11 @@ pub(super) async fn converse<T: Stream, S: Answers>(
     (hyper.http1)(&mut builder);
     let service = {
         let (hyper, talk) = (hyper.clone(), talk.clone());
-        service_fn(move |request| answer(hyper.clone(), talk.clone(), request))
+        service_fn(move |request| {
+            // At once: hyper reads of the body before it polls what answers.
+            let (request, upload) = talk.begin(request, &hyper.exchanges);
+            answer(hyper.clone(), talk.clone(), request, upload)
+        })
     };
     let mut conversation = builder.serve_connection(io, service).with_upgrades();
     // The opening is on the books as part of a head, and so is its time.
@@ -88,6 +93,8 @@ pub(super) async fn converse<T: Stream, S: Answers>(
             // The socket's buffer is empty, or there would be an answer in flight: it fits at once.
             future::poll_once(stream.write_all(TOO_SLOW)).await;
             connection.count_sent(TOO_SLOW.len());
+            let took = connection.clock().now().saturating_duration_since(connection.since());
+            web::count_answer(&connection, "-", 408, 0, took);
             Ok(())
         }
         Ok(End::Told) => Ok(()),
@@ -101,10 +108,10 @@ pub(super) async fn converse<T: Stream, S: Answers>(
 async fn answer<T: Stream, S: Answers>(
     hyper: Rc<Hyper<S>>,
     talk: Rc<Talk<T>>,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
+    upload: Upload,
 ) -> Result<Response<Content<S::Content, T>>, S::Error> {
-    let (request, upload) = talk.begin(request, &hyper.exchanges);
-    let asked = answer::ask(&hyper.service, request, &upload, &talk.connection, &hyper.date);
+    let asked = answer::ask(&hyper, request, &upload, &talk.connection);
     let mut answer = asked.await?;
     let Answer { response, fields } = &mut answer;
     talk.note_status(response.status());

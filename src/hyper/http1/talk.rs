@@ -205,11 +205,8 @@ impl<T: Stream> Talk<T> {
     fn is_answered(&self, request: InFlight) {
         let took = self.connection.clock().now().saturating_duration_since(request.began);
         let status = request.status.unwrap_or_default().as_u16();
-        self.connection.count_answer(status, took);
+        web::count_answer(&self.connection, &*request.line, status, request.content, took);
         self.sent.set(0);
-        if web::is_logged() {
-            web::log_access(&self.connection, &*request.line, status, request.content, took);
-        }
     }
 
     /// What the connection is doing now.

@@ -95,8 +95,7 @@ impl Answering {
         request: Request<RequestBody>,
     ) -> Result<bool, HyperError> {
         let connection = &*self.streams.connection;
-        let upload = &self.request.upload;
-        let asked = answer::ask(&hyper.service, request, upload, connection, &hyper.date);
+        let asked = answer::ask(&hyper, request, &self.request.upload, connection);
         let mut asked = pin!(asked);
         let works_on = hyper.when_gone == WhenGone::WorkOn;
         let answered = self.wait_for(works_on, |cx| asked.as_mut().poll(cx)).await;

@@ -11,7 +11,7 @@ use super::framed::Event;
 use super::in_flight::{InFlight, Wait};
 use crate::register::{ClientEnd, Waiting};
 use crate::server::Connection;
-use crate::web::Limits;
+use crate::web::{Limits, count_answer};
 
 /// How much of answers may wait for the client to take them, in bytes, before further requests of its
 /// connection have to wait for their handler. Answers of handlers that are at work already come on top.
@@ -137,7 +137,8 @@ impl Streams {
             Event::Answered => {
                 if let Some(request) = self.end(id) {
                     let took = self.now().saturating_duration_since(request.began);
-                    self.connection.count_answer(request.status.get(), took);
+                    let (status, sent) = (request.status.get(), request.sent.get());
+                    count_answer(&self.connection, &request.line, status, sent, took);
                 }
             }
             Event::Reset => drop(self.end(id)),
