@@ -12,6 +12,10 @@ use crate::web::{Web, get, post_chunked};
 
 #[path = "child/bound.rs"]
 mod bound;
+#[cfg(feature = "hyper")]
+#[path = "it/h2.rs"]
+#[allow(dead_code)]
+mod h2;
 #[path = "common/reader.rs"]
 #[allow(dead_code)]
 mod reader;
@@ -105,7 +109,45 @@ fn requests_are_logged_for_those_who_ask_and_what_went_wrong_for_all() {
         ]
     );
 
+    #[cfg(feature = "hyper")]
+    over_http2_it_is_the_same();
+
     log::set_max_level(LevelFilter::Info);
     web.ask(get("/", ""));
     assert!(lines("adieu::access").is_empty(), "off by default");
+}
+
+#[cfg(feature = "hyper")]
+fn over_http2_it_is_the_same() {
+    use adieu::hyper::hyper::service::service_fn;
+    use adieu::hyper::hyper::{Request, Response};
+    use adieu::hyper::{Exchange, Hyper, RequestBody};
+
+    let answer = async |request: Request<RequestBody>| {
+        let exchange = request.extensions().get::<Exchange>().expect("each has one").clone();
+        if request.uri().path() == "/slow" {
+            exchange.sleep(Duration::from_millis(1500)).await;
+        }
+        Ok::<_, std::convert::Infallible>(Response::new("hello".to_owned()))
+    };
+    let rig = rig::Rig::serve("web", Hyper::new(service_fn(answer)));
+    let client = h2::Client::connect(&rig.network, 1 << 16);
+    lines("");
+    for (stream, path) in [(1, "/a?b=c"), (3, "/slow"), (5, "/\u{9b}31m"), (7, "/slow")] {
+        client.get(stream, path);
+        rig.settle();
+    }
+    client.reset(7, h2::CANCEL);
+    rig.pass(Duration::from_millis(1500));
+    let kept = std::mem::take(&mut *KEPT.0.lock().unwrap());
+    assert_eq!(
+        kept,
+        [
+            "DEBUG adieu::access: web client 1 \"GET /a?b=c\" 200 5 B 0.0ns",
+            "DEBUG adieu: web: client 1: refused with 400 Bad Request",
+            "DEBUG adieu::access: web client 1 \"GET /\\u{9b}31m\" 400 0 B 0.0ns",
+            "DEBUG adieu: web: client 1 is gone, GET /slow was dropped",
+            "DEBUG adieu::access: web client 1 \"GET /slow\" 200 5 B 1.5s",
+        ]
+    );
 }

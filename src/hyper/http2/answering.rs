@@ -24,7 +24,7 @@ use crate::hyper::fit::Rest;
 use crate::hyper::settings::{Hyper, WhenGone};
 use crate::register::Waiting;
 use crate::web::{Over, Until, is_event_stream};
-use crate::words::{LOG, panic_message};
+use crate::words::{LOG, panic_message, printable};
 
 /// How much of an answer is handed over at once, in bytes: a DATA frame of the usual size. What waits
 /// behind it stays here, where it can be seen, and all streams get a share of the connection's window.
@@ -68,8 +68,13 @@ impl Answering {
             }
             Ok(Ok(false)) if self.request.is_gone() => {
                 self.streams.connection.count_dropped();
-                let (peer, line) = (self.streams.connection.peer(), &self.request.line);
-                debug!(target: LOG, peer:%, request:% = line; "{peer}: {line}: the client is gone");
+                let connection = &self.streams.connection;
+                let (name, peer) = (connection.context().name(), connection.peer());
+                let request = printable(&self.request.line.to_string());
+                debug!(
+                    target: LOG, service = name, peer:%, request;
+                    "{name}: {peer} is gone, {request} was dropped"
+                );
             }
             Ok(Ok(false)) => {}
             Ok(Err(error)) => {

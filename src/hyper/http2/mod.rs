@@ -5,6 +5,7 @@
 //! | `mod.rs` | a connection's conversation: requests accepted, limits kept, the drain |
 //! | `setup.rs` | what h2 is set to; the handshake |
 //! | `answering.rs` | one request: the service answers, the answer goes out window by window |
+//! | `books.rs` | what the conversation has come to, and what the register is told of it |
 //! | `goodbye.rs` | the client told to go, and how long it has for that |
 //! | `last_word.rs` | what is said at the deadline |
 //! | `in_flight.rs`, `streams.rs` | a request in flight; all of them: what each waits for, and for how long it may |
@@ -16,6 +17,7 @@
 
 mod answering;
 mod blocked;
+mod books;
 mod framed;
 mod frames;
 mod goodbye;
@@ -49,7 +51,7 @@ use crate::register::{State, Waiting};
 use crate::server::{Connection, linger};
 use answering::Answering;
 use blocked::Blocked;
-use framed::{Event, Framed, Seen};
+use framed::{Framed, Seen};
 use goodbye::Goodbye;
 use in_flight::InFlight;
 use streams::Streams;
@@ -294,61 +296,5 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
             self.streams.wait(in_flight, Some((Waiting::Answer, 0)));
         }
         began
-    }
-
-    /// Takes note of what was read and written.
-    fn take_news(&mut self) {
-        let news = self.wire.news();
-        self.blocked.note_sent(news.sent);
-        let after = news.is_blocked.then_some(news.writes);
-        if after.is_some() || self.blocked.is() {
-            self.blocked.see(after, || self.wire.unreceived(), self.streams.now());
-        }
-        self.streams.connection.count_received(news.received);
-        self.streams.connection.count_sent(news.sent);
-        for (id, event) in self.seen.events.borrow_mut().drain(..) {
-            self.streams.note(id, event);
-            let is_reset = matches!(event, Event::Reset | Event::Cancelled);
-            self.is_leaving |=
-                (is_reset || event == Event::Answered) && self.streams.connection.leaving();
-            if is_reset {
-                self.held_back.retain(|accepted| accepted.in_flight.id != id);
-            }
-        }
-    }
-
-    /// Finds out what the connection is doing, and puts it on the books if that is news.
-    fn note_state(&mut self) {
-        let connection = self.streams.connection.clone();
-        let now = connection.clock().now();
-        let oldest = self.streams.oldest();
-        let state = match oldest.is_some() || self.blocked.is() {
-            true => State::Active,
-            false => State::Idle,
-        };
-        let id = oldest.as_ref().map(|request| request.id);
-        let rests_again = state == State::Idle && self.noted.rested.is_none();
-        if state != connection.state() || id != self.noted.oldest || rests_again {
-            connection.set_state(state, None);
-            (self.noted.oldest, self.noted.rested) = (id, None);
-            if state == State::Idle {
-                self.held_back = VecDeque::new(); // a connection that rests needs no room in it
-                self.blocked = Blocked::new(&self.streams.limits);
-            }
-            if let Some(InFlight { began, line, .. }) = oldest.as_deref() {
-                connection.set_since(*began);
-                connection.note_request(line.clone());
-            }
-        }
-        let waits_for = oldest.as_ref().and_then(|request| request.waits_for());
-        let is_blocked = self.blocked.is();
-        connection.wait_for(is_blocked.then_some(Waiting::Answer).or(waits_for));
-        self.streams.named.set(id.filter(|_| !is_blocked));
-        connection.set_limit_at(match state {
-            _ if is_blocked => self.blocked.until(),
-            State::Active => self.streams.due().into_iter().chain(self.noted.next_probe).min(),
-            _ if self.goodbye.is_said() => None,
-            _ => self.noted.rested.get_or_insert(now).checked_add(self.hyper.limits.idle),
-        });
     }
 }
