@@ -205,6 +205,26 @@ fn no_other_body_is_ended_and_none_of_known_length() {
 }
 
 #[test]
+fn a_body_that_the_handler_marks_ends_like_a_stream_of_events() {
+    let lines: Rc<RefCell<Lines>> = Rc::default();
+    let content = lines.clone();
+    let answer = move |request: Request<RequestBody>| {
+        let exchange = request.extensions().get::<Exchange>().expect("each has one");
+        let content = Content { lines: content.clone(), whole: false, length: None };
+        let response = Response::new(exchange.until_shutdown(content));
+        async { Ok::<_, Infallible>(response) }
+    };
+    let rig = Rig::serve("web", Hyper::new(service_fn(answer)));
+    let client = rig.ask(get("/").as_bytes());
+    assert!(client.text().starts_with("HTTP/1.1 200 OK"));
+    lines.borrow_mut().ready.push("last");
+    rig.signal(Signal::Term);
+    assert_eq!(client.text(), "4\r\nlast\r\n0\r\n\r\n");
+    drop(client);
+    assert!(rig.report().is_graceful());
+}
+
+#[test]
 fn a_handler_is_dropped_or_not_as_the_option_says_when_its_client_resets() {
     for (drops, is_dropped) in [(None, true), (Some(true), true), (Some(false), false)] {
         let (rig, seen) = start_dropping(drops);
