@@ -34,6 +34,7 @@
 //! | reload on SIGHUP | [`Signals::hangup`], [`Context::reloads`] |
 //! | spawn a task that belongs to a service; run work that blocks | [`Context::spawn`], [`Context::unblock`] |
 //! | race your own work against the shutdown | [`Shutdown::race`] |
+//! | see clients through a balancer that sends PROXY headers | [`ProxyProtocol`], with [`TrustedPeers`] |
 //! | limit connections | [`Server::max_connections`] and [`max_connections_per_peer`](Server::max_connections_per_peer) |
 //! | be taken out of a load balancer first | [`Supervisor::lame_duck`] |
 //! | send clients elsewhere when their connection is old; let connections go one by one | [`Server::max_age`], [`Supervisor::spread`] |
@@ -103,7 +104,10 @@ pub use register::{
     ClientEnd, ConnectionStatus, Counts, Latency, OpenByState, State, TaskStatus, Waiting,
 };
 pub use report::{Cause, ExitCodes, Outcome, Report, ServiceReport, Straggler, Unready};
-pub use server::{Connection, Protocol, Server, Tcp};
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use server::parts as proxy_parts;
+pub use server::{Connection, Protocol, ProxyProtocol, Server, Tcp, TrustedPeers};
 pub use service::{Context, Service};
 pub use shutdown::{GRACE, Phase, Shutdown, Trigger, shutdown};
 pub use slot::ServiceStatus;

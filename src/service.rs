@@ -57,6 +57,8 @@ pub struct Context {
     status: Status,
     register: Rc<Register>,
     member: Member,
+    /// Where the server listens that was handed this; empty for any other service.
+    address: Rc<str>,
 }
 
 impl Context {
@@ -68,7 +70,17 @@ impl Context {
         register: Rc<Register>,
         member: Member,
     ) -> Context {
-        Context { name, stage, shutdown, status, register, member }
+        Context { name, stage, shutdown, status, register, member, address: "".into() }
+    }
+
+    /// The same for a server that listens there.
+    pub(crate) fn listening_on(self, address: &str) -> Context {
+        Context { address: address.into(), ..self }
+    }
+
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// The name under which the service was added.

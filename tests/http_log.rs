@@ -4,8 +4,11 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use adieu::http::Exchange;
 use adieu::http::http_types::{Error, Request, Response, Result};
+use adieu::http::{Exchange, Http};
+use adieu::testing::Rig;
+use adieu::{Connection, ProxyProtocol, Tcp};
+use futures_lite::AsyncWriteExt;
 use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::web::{Web, get, post_chunked};
@@ -111,10 +114,56 @@ fn requests_are_logged_for_those_who_ask_and_what_went_wrong_for_all() {
 
     #[cfg(feature = "hyper")]
     over_http2_it_is_the_same();
+    clients_behind_a_balancer_are_named();
 
     log::set_max_level(LevelFilter::Info);
     web.ask(get("/", ""));
     assert!(lines("adieu::access").is_empty(), "off by default");
+
+    what_is_refused_is_said_once_a_second();
+}
+
+fn clients_behind_a_balancer_are_named() {
+    let header = "PROXY TCP4 192.0.2.7 198.51.100.1 50312 443\r\n";
+    let rig = Rig::serve("web", ProxyProtocol::new("unix".parse().unwrap(), Http::new(handler)));
+    rig.ask(&[header.as_bytes(), get("/", "").as_ref()].concat());
+    assert_eq!(
+        lines("adieu::access"),
+        ["DEBUG adieu::access: web 192.0.2.7:50312 \"GET /\" 200 5 B 0.0ns"]
+    );
+
+    // In the one turn in which it was learnt, the connection fails.
+    let fails = async |stream: &mut adieu::testing::MemoryStream, _: &Connection| {
+        stream.write_all(b"no").await?;
+        Err(std::io::ErrorKind::InvalidData.into())
+    };
+    let rig = Rig::serve("tcp", ProxyProtocol::new("unix".parse().unwrap(), Tcp::new(fails)));
+    lines("adieu");
+    rig.ask(header.as_bytes());
+    assert_eq!(
+        lines("adieu"),
+        [
+            "DEBUG adieu: tcp: 192.0.2.7:50312 comes by way of client 1",
+            "DEBUG adieu: tcp: 192.0.2.7:50312: invalid data",
+        ]
+    );
+}
+
+fn what_is_refused_is_said_once_a_second() {
+    let rig = Rig::serve("web", ProxyProtocol::new("unix".parse().unwrap(), Http::new(handler)));
+    lines("adieu");
+    rig.ask(b"GET / HTTP/1.1\r\n");
+    let line = |client, why| {
+        format!("WARN adieu: web: refused: client {client} sent no PROXY header: {why}")
+    };
+    assert_eq!(lines("adieu"), [line(1, "it begins otherwise")]);
+    for _ in 0..1000 {
+        rig.ask(b"GET / HTTP/1.1\r\n");
+    }
+    assert_eq!(lines("adieu"), [""; 0]);
+    rig.pass(Duration::from_secs(1));
+    rig.ask(b"PROXY UDP4 192.0.2.7");
+    assert_eq!(lines("adieu"), [line(1002, "the protocol is neither TCP4 nor TCP6 nor UNKNOWN")]);
 }
 
 #[cfg(feature = "hyper")]

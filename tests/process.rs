@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::pipe::PipeFlags;
 
 use child::bound::{self, Process, connect, until};
-use child::tools::skipped;
+use child::tools::{self, skipped};
 use child::{GET, NO_PAIR, Server, adieu, answer, ask, example};
 
 #[test]
@@ -84,6 +84,49 @@ fn a_missed_deadline_exits_124_names_the_straggler_and_is_no_graceful_bye() {
     assert!(said.contains("GET /late"), "{said}");
     assert!(!said.contains("a graceful bye"), "{said}");
     assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn at_the_deadline_a_client_without_an_answer_is_told_that_there_will_be_none() {
+    let (mut server, address) = Server::start(&["--delay", "30s", "--grace", "300ms"]);
+    let mut clients: Vec<_> = (0..50).map(|_| ask(address, GET)).collect();
+    until("all are accepted", || server_connections(&server) >= 50);
+    server.signal(libc::SIGTERM);
+    server.wait_for("shutting down");
+    for client in &mut clients {
+        let answer = answer(client);
+        assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
+        for line in ["connection: close\r\n", "retry-after: 1\r\n", "content-length: 20\r\n"] {
+            assert!(answer.contains(line), "{answer}");
+        }
+    }
+    assert_eq!(server.end().0, Some(124));
+}
+
+#[test]
+fn a_straggler_whose_client_has_closed_says_so() {
+    let (mut server, address) = Server::start(&["--delay", "30s", "--grace", "300ms"]);
+    let client = ask(address, GET);
+    until("it is accepted", || server_connections(&server) >= 1);
+    drop(client);
+    server.signal(libc::SIGTERM);
+    server.wait_for("shutting down");
+    let (code, said, _) = server.end();
+    assert_eq!(code, Some(124), "{said}");
+    assert!(said.contains("the client has closed its side"), "{said}");
+}
+
+#[test]
+fn netcat_that_closes_its_side_at_once_is_answered() {
+    let Some(nc) = tools::tool("nc", "netcat-openbsd") else { return };
+    let (_server, address) = Server::start(&["--delay", "1s"]);
+    let mut command = Command::new("sh");
+    let request = "printf 'GET / HTTP/1.1\\r\\nHost: test\\r\\n\\r\\n'";
+    command.args(["-c", &format!("{request} | \"$0\" -N 127.0.0.1 {}", address.port())]).arg(nc);
+    let output = bound::output(&mut command).expect("it runs");
+    let answer = String::from_utf8_lossy(&output.stdout);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.ends_with("Hello from web"), "{answer}");
 }
 
 #[test]

@@ -8,7 +8,10 @@ use http_types::{Body, Method, Response, StatusCode};
 
 use super::encoded_head::reason;
 use super::guard::{Head, Refusal};
-use crate::web::{AnswerFields, DateLine, End, Form, Version, is_token};
+use crate::shutdown::Shutdown;
+use crate::web::{
+    AnswerFields, DateLine, End, Form, UntilShutdown, Version, is_event_stream, is_token,
+};
 
 /// What the form of an answer depends on in its request.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +94,18 @@ impl Fit {
         });
         let fields = form(&response, request).judge(said).map_err(|field| field.to_string())?;
         Ok(Fit { response, fields })
+    }
+
+    /// Has a stream of events end with the shutdown.
+    pub(super) fn end_events_with(&mut self, shutdown: &Shutdown) {
+        let Fit { response, fields } = self;
+        let is_endless =
+            matches!(fields.end(), End::Chunks | End::Close) && response.len().is_none();
+        let kind = response.header(CONTENT_TYPE).map(|values| values.last().as_str().as_bytes());
+        if is_endless && kind.is_some_and(is_event_stream) {
+            let events = UntilShutdown::new(response.take_body(), shutdown);
+            response.set_body(Body::from_reader(events, None));
+        }
     }
 
     /// Puts the headers right that are the server's to decide. Returns the body if it is to be sent as it

@@ -17,7 +17,8 @@ use log::{debug, error};
 use super::answer::{self, Fit, RequestForm};
 use super::engine::decode;
 use super::guard::{Head, Refusal, Unframer, refuse};
-use super::handling::handle;
+use super::handling::{Handled, handle};
+use super::last_word::last_word;
 use super::resting::Resting;
 use super::sending::send;
 use super::shared::Http;
@@ -25,7 +26,7 @@ use super::upgrade::hand_over;
 use super::upload::Upload;
 use super::wire::{Filled, Wire};
 use crate::net::Stream;
-use crate::register::{State, Waiting};
+use crate::register::State;
 use crate::server::{Connection, linger};
 use crate::web::{self, End, is_logged};
 use crate::words::LOG;
@@ -82,7 +83,7 @@ async fn serve_requests<S: Stream>(wire: &mut Wire<S>) -> io::Result<Next> {
             None => Next::Request,
         };
         let goes_on = wire.has_input() && matches!(next, Next::Request);
-        if !goes_on || wire.is_full() {
+        if !goes_on || wire.outbox().is_full() {
             wire.flush().await?;
         }
         if !goes_on {
@@ -114,7 +115,7 @@ async fn receive<S: Stream>(wire: &mut Wire<S>) -> io::Result<Option<Result<Head
             waited = true;
             wire.begin_head();
         }
-        match poll_fn(|cx| wire.poll_fill_within(Waiting::Head, cx)).await? {
+        match poll_fn(|cx| wire.poll_fill_head(cx)).await? {
             Filled::Bytes => {}
             Filled::End => return Err(io::ErrorKind::UnexpectedEof.into()),
             Filled::TooLate => {
@@ -150,27 +151,35 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
     let head = Arc::new(head);
     wire.begin_request(&head);
     let form = RequestForm::of(&head);
-    let (request, mut upload) = match decode(&head, &wire.http().limits) {
+    let (mut request, mut upload) = match decode(&head, &wire.http().limits) {
         Ok(decoded) => decoded,
         Err(refusal) => return reject(wire, form, &head.to_string(), refusal).await,
     };
-    let response = match head.asterisk {
+    let handled = match head.asterisk {
         // About the server and not a resource, so not the handler's; it may have a body all the same.
         true => {
             drop(request);
-            Response::new(StatusCode::Ok)
+            Handled::Answered(Response::new(StatusCode::Ok))
         }
         false => {
+            let connection = wire.connection();
+            request.set_peer_addr(Some(connection.peer()));
+            request.set_local_addr(Some(connection.server_address()));
             let exchange = wire.http().exchanges.exchange(wire.connection(), head.clone());
+            wire.client().set_exchange(exchange.clone());
             handle(wire, request, exchange, &mut upload).await?
         }
     };
-    let fault = upload.as_mut().and_then(|upload| upload.settle(wire));
-    let mut answer = match fault {
-        Some(refusal) => Fit::own(refusal.into(), form),
-        None => check(wire, response, &head),
+    let (mut answer, is_own) = match handled {
+        Handled::Answered(response) => {
+            match upload.as_mut().and_then(|upload| upload.settle(wire)) {
+                Some(refusal) => (Fit::own(refusal.into(), form), true),
+                None => (check(wire, response, &head), false),
+            }
+        }
+        Handled::CutOff => (Fit::own(last_word(), form), true),
     };
-    let keep_alive = fault.is_none()
+    let keep_alive = !is_own
         && may_be_followed(wire, &head, &answer, &upload)
         && (!wire.connection().leaving() || next_has_arrived(wire, &upload).await);
     let status = answer.response.status();
@@ -191,12 +200,14 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
 /// Checks the response, and puts a 500 in its place if it cannot be sent.
 fn check<S: Stream>(wire: &Wire<S>, response: Response, head: &Head) -> Fit {
     let form = RequestForm::of(head);
-    Fit::check(response, form, head.upgrade).unwrap_or_else(|problem| {
+    let mut fit = Fit::check(response, form, head.upgrade).unwrap_or_else(|problem| {
         let name = wire.connection().context().name();
         let words = "the answer cannot be sent";
         error!(target: LOG, service = name, request:% = head; "{name}: {head}: {words}: {problem}");
         Fit::own(answer::plain(StatusCode::InternalServerError, ""), form)
-    })
+    });
+    fit.end_events_with(wire.connection().shutdown());
+    fit
 }
 
 /// Whether another request can come on this connection after this answer.

@@ -66,9 +66,9 @@ pub(super) async fn encode_head<S: Stream>(
     response: Response,
     method: Method,
 ) -> io::Result<Encoder> {
-    let start = wire.output().len();
+    let start = wire.outbox().bytes().len();
     let mut encoder = Encoder::new(response, method);
-    while !wire.output()[start..].ends_with(b"\r\n\r\n") {
+    while !wire.outbox().bytes()[start..].ends_with(b"\r\n\r\n") {
         poll_fn(|cx| wire.poll_queue(&mut encoder, cx)).await?;
     }
     Ok(encoder)

@@ -3,6 +3,7 @@
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::task::Poll;
 
 use futures_lite::{Future, FutureExt};
 use http_types::{Request, Response, StatusCode};
@@ -15,20 +16,32 @@ use crate::net::Stream;
 use crate::web::Exchange;
 use crate::words::{LOG, panic_message};
 
+/// What came of a request.
+pub(super) enum Handled {
+    Answered(Response),
+    /// The handler has missed the deadline, and was dropped.
+    CutOff,
+}
+
 /// Has the handler answer, and feeds it the body meanwhile.
 pub(super) async fn handle<S: Stream>(
     wire: &mut Wire<S>,
     request: Request,
     exchange: Exchange,
     upload: &mut Option<Upload>,
-) -> io::Result<Response> {
+) -> io::Result<Handled> {
     let http = wire.http().clone();
     // Inside the guard even when it is called: a handler need not be an async fn.
     let handling = async { http.handle(request, exchange).await };
     let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind());
-    let handled = drive(wire, upload, |_, cx| handling.as_mut().poll(cx)).await?;
+    let handled = drive(wire, upload, |wire, cx| match wire.connection().is_cut_off() {
+        // In the last turn a handler gets no more time.
+        true => Poll::Ready(None),
+        false => handling.as_mut().poll(cx).map(Some),
+    });
+    let Some(handled) = handled.await? else { return Ok(Handled::CutOff) };
     let name = wire.connection().context().name();
-    Ok(match handled {
+    Ok(Handled::Answered(match handled {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             let status = match error.status() {
@@ -53,5 +66,5 @@ pub(super) async fn handle<S: Stream>(
             error!(target: LOG, service = name, panic = message; "{name}: the handler panicked: {message}");
             answer::plain(StatusCode::InternalServerError, "")
         }
-    })
+    }))
 }

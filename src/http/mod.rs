@@ -43,17 +43,22 @@
 
 mod answer;
 mod body;
+mod client;
 mod conversation;
 mod encoded_head;
 mod engine;
 mod guard;
 mod handler;
 mod handling;
+mod last_word;
+mod outbox;
 mod resting;
 mod sending;
 mod shared;
+mod taking;
 mod upgrade;
 mod upload;
+mod watching;
 mod wire;
 
 use std::future::Future;
@@ -103,6 +108,12 @@ impl<L: Listener> Server<L, Http> {
     /// Sets the limits of an HTTP server.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.protocol_mut().limits = limits;
+        self
+    }
+
+    /// Sets whether a handler is dropped if its client is gone: see [`Http::drop_handler_when_client_goes`].
+    pub fn drop_handler_when_client_goes(mut self, drops: bool) -> Self {
+        self.protocol_mut().drops_handlers = drops;
         self
     }
 }

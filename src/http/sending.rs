@@ -25,17 +25,18 @@ pub(super) async fn send<S: Stream>(
     method: Method,
     keep_alive: bool,
 ) -> io::Result<usize> {
+    wire.begin_answer();
     let raw = answer.prepare(keep_alive, &wire.http().date);
     let Fit { response, fields } = answer;
     let (status, length) = (response.status(), response.len());
-    let start = wire.output().len();
+    let start = wire.outbox().bytes().len();
     // Only its end tells the client that such an answer is whole.
     let ends_by_close = fields.end() == End::Close;
     if ends_by_close {
         wire.reset_if_cut(true);
     }
     let mut encoder = encode_head(wire, response, method).await?;
-    wire.edit_output(|out| encoded_head::correct(out, start, status, length, &fields));
+    encoded_head::correct(wire.outbox().bytes_mut(), start, status, length, &fields);
     let sent = match raw {
         _ if fields.end() == End::Head => 0,
         Some(mut body) => send_body(wire, upload, &mut body).await?,
@@ -73,7 +74,7 @@ async fn send_body<S: Stream>(
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => return Poll::Pending,
                 }
-                if wire.is_full() {
+                if wire.outbox().is_full() {
                     return Poll::Ready(Ok(false));
                 }
             }

@@ -26,6 +26,8 @@ type Handle =
 pub struct Http {
     handle: Box<Handle>,
     pub(super) limits: Limits,
+    /// Whether the handlers of clients that are gone are dropped.
+    pub(super) drops_handlers: bool,
     /// Every read of every connection goes through here: nothing waits while it is in use.
     scratch: RefCell<Box<[u8]>>,
     pub(super) date: DateLine<HeaderValue>,
@@ -44,6 +46,7 @@ impl Http {
         Http {
             handle: Box::new(move |request, exchange| Box::pin(handler.handle(request, exchange))),
             limits: Limits::default(),
+            drops_handlers: false,
             scratch: RefCell::new(vec![0; READ_SIZE].into()),
             date: DateLine::default(),
             exchanges: Exchanges::default(),
@@ -53,6 +56,16 @@ impl Http {
     /// Sets the limits.
     pub fn limits(mut self, limits: Limits) -> Http {
         self.limits = limits;
+        self
+    }
+
+    /// Sets whether a handler is dropped where it stands if its client is gone, and so is the body of an answer.
+    /// Default: false. The handler works on, and can see it ([`Exchange::client_gone`]); but the drain does not wait
+    /// for it. See there how a client is found to be gone.
+    ///
+    /// A dropped handler is counted ([`Counts::dropped`](crate::Counts::dropped)) and logged at debug level.
+    pub fn drop_handler_when_client_goes(mut self, drops: bool) -> Http {
+        self.drops_handlers = drops;
         self
     }
 

@@ -10,20 +10,19 @@ use http_types::StatusCode;
 
 use super::body::{self, RequestBody};
 use super::guard::{Head, Refusal, Unframer, refuse};
+use super::watching::{CONTINUE, poll_client};
 use super::wire::{Filled, Wire};
 use crate::net::Stream;
-use crate::register::Waiting;
-use crate::web::Limits;
+use crate::web::{Limits, Pace};
 
 /// How much of a body that nobody wants is read for the sake of the next request, in bytes.
 const SPARE: u64 = 64 * 1024;
-
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A request body on its way in.
 pub(super) struct Upload {
     intake: body::Intake,
     unframer: Unframer,
+    pace: Pace,
     continue_first: bool,
     fault: Option<Refusal>,
 }
@@ -33,9 +32,8 @@ impl Upload {
     pub(super) fn new(head: &Head, limits: &Limits) -> Result<(Upload, RequestBody), Refusal> {
         let unframer = Unframer::new(head.framing, limits.body_size)?;
         let (intake, body) = body::pipe();
-        let upload =
-            Upload { intake, unframer, continue_first: head.expects_continue, fault: None };
-        Ok((upload, body))
+        let (pace, continue_first) = (Pace::new(limits.body_rate), head.expects_continue);
+        Ok((Upload { intake, unframer, pace, continue_first, fault: None }, body))
     }
 
     /// Whether all of it has come.
@@ -53,6 +51,7 @@ impl Upload {
         let mut content = Vec::new();
         let taken = self.unframer.feed(wire.input(), &mut content)?;
         wire.consume(taken);
+        self.pace.earn(taken);
         Ok(content)
     }
 
@@ -63,7 +62,7 @@ impl Upload {
         if self.fault.is_none() && self.intake.is_abandoned() {
             self.fault = self.take(wire).err();
         } else if self.fault.is_none() && self.needs_continue() {
-            wire.queue(CONTINUE);
+            wire.outbox().bytes_mut().extend_from_slice(CONTINUE);
         }
         self.fault
     }
@@ -98,7 +97,7 @@ impl Upload {
             // The drain does not wait for what nobody wants.
             let more = poll_fn(|cx| match wire.connection().draining() {
                 true => Poll::Ready(Ok(Filled::End)),
-                false => wire.poll_fill_within(Waiting::Body, cx),
+                false => wire.poll_fill_body(&mut self.pace, cx),
             });
             if !matches!(more.await, Ok(Filled::Bytes)) {
                 return Ok(false);
@@ -107,8 +106,8 @@ impl Upload {
     }
 }
 
-/// Runs `work`, and moves the request's body on while work waits. What waits to be written is not kept
-/// waiting with it.
+/// Runs `work`. While that waits, moves the request's body on and watches the client. What waits to be written is not
+/// kept waiting with it.
 pub(super) async fn drive<S: Stream, T>(
     wire: &mut Wire<S>,
     upload: &mut Option<Upload>,
@@ -117,16 +116,21 @@ pub(super) async fn drive<S: Stream, T>(
     loop {
         let done = poll_fn(|cx| {
             if let Poll::Ready(done) = work(wire, cx) {
-                return Poll::Ready(Some(done));
+                return Poll::Ready(Ok(Some(done)));
             }
-            match wire.has_output() {
-                true => Poll::Ready(None),
-                false => poll_upload(upload, wire, cx).map(|()| None),
+            if !wire.outbox().is_empty() {
+                return Poll::Ready(Ok(None));
+            }
+            // The drain and the deadline change what is to be done.
+            wire.connection().wake_on_change(cx);
+            match poll_upload(upload, wire, cx) {
+                Poll::Ready(()) => Poll::Ready(Ok(None)),
+                Poll::Pending => poll_client(wire, cx).map_ok(|()| None),
             }
         });
-        match done.await {
+        match done.await? {
             Some(done) => return Ok(done),
-            None if wire.has_output() => wire.flush().await?,
+            None if !wire.outbox().is_empty() => wire.flush_if_there().await?,
             None => future::yield_now().await,
         }
     }
@@ -151,10 +155,10 @@ fn poll_upload<S: Stream>(
             Err(refusal) => break Err((refusal, io::ErrorKind::InvalidData)),
         }
         if upload.needs_continue() {
-            wire.queue(CONTINUE);
+            wire.outbox().bytes_mut().extend_from_slice(CONTINUE);
             return Poll::Ready(());
         }
-        match ready!(wire.poll_fill_within(Waiting::Body, cx)) {
+        match ready!(wire.poll_fill_body(&mut upload.pace, cx)) {
             Ok(Filled::Bytes) => {}
             Ok(Filled::TooLate) => {
                 let late = refuse(StatusCode::RequestTimeout, "the request body took too long");

@@ -14,15 +14,16 @@ use std::time::Instant;
 
 use futures_lite::AsyncRead;
 
+use super::client::Client;
 use super::guard::{self, Head, Refusal};
+use super::outbox::Outbox;
 use super::resting::{Past, Resting};
 use super::shared::Http;
+use super::taking::Taking;
 use crate::net::Stream;
-use crate::register::{State, Waiting};
+use crate::register::{ClientEnd, State, Waiting};
 use crate::server::Connection;
-
-/// How much of an answer is gathered before it is written.
-const WRITE_SIZE: usize = 32 * 1024;
+use crate::web::Pace;
 
 /// How much is read, while draining, to see whether one more request has arrived: about what the
 /// system holds for a socket by default (tcp_rmem in tcp(7)).
@@ -43,41 +44,42 @@ pub(super) enum Filled {
     TooLate,
 }
 
-/// An answer that is complete, and to be counted when all of it is written.
-struct Unsent {
-    /// Where it ends in the outbox.
-    end: usize,
-    status: u16,
-    began: Instant,
-}
-
-impl Unsent {
-    fn count(&self, connection: &Connection) {
-        let took = connection.clock().now().saturating_duration_since(self.began);
-        connection.count_answer(self.status, took);
-    }
-}
-
 /// A connection that is busy.
 pub(super) struct Wire<S: Stream> {
     stream: S,
     connection: Connection,
     http: Rc<Http>,
     inbox: Vec<u8>,
-    outbox: Vec<u8>,
-    /// Answers in the outbox.
-    unsent: Vec<Unsent>,
-    /// What the client had not received when the system was last asked, if it tells.
-    unreceived: Option<usize>,
+    outbox: Outbox,
+    taking: Taking,
+    client: Client,
+    /// Whether a request is in flight, and nothing of its answer is on its way.
+    owes_answer: bool,
     past: Past,
+}
+
+impl Filled {
+    fn of(bytes: usize) -> Filled {
+        if bytes == 0 { Filled::End } else { Filled::Bytes }
+    }
 }
 
 impl<S: Stream> Wire<S> {
     /// Begins where a resting connection has received its first bytes.
     pub(super) fn new(resting: Resting<S>, inbox: Vec<u8>) -> Wire<S> {
         let Resting { stream, connection, http, past } = resting;
-        let (outbox, unsent) = (Vec::new(), Vec::new());
-        Wire { stream, connection, http, inbox, outbox, unsent, unreceived: None, past }
+        let taking = Taking::new(&http.limits);
+        Wire {
+            stream,
+            connection,
+            http,
+            inbox,
+            outbox: Outbox::default(),
+            taking,
+            client: Client::default(),
+            owes_answer: false,
+            past,
+        }
     }
 
     /// Says that the connection is between requests, and lets its buffers go.
@@ -138,23 +140,49 @@ impl<S: Stream> Wire<S> {
 
     /// Reads once, and appends to the input. 0 is the end of the stream.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.http.poll_receive(&mut self.stream, &self.connection, &mut self.inbox, cx)
+        let Wire { stream, connection, http, inbox, .. } = self;
+        let read = ready!(http.poll_receive(stream, connection, inbox, cx));
+        match read {
+            Ok(0) => self.note_client(ClientEnd::Closed),
+            Ok(_) => {}
+            Err(_) => self.note_client(ClientEnd::Gone),
+        }
+        Poll::Ready(read)
     }
 
-    /// Reads once within the time limit of `waiting`.
-    pub(super) fn poll_fill_within(
+    /// Reads more of a head, within its time limit.
+    pub(super) fn poll_fill_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+        match self.poll_fill(cx) {
+            Poll::Ready(read) => Poll::Ready(read.map(Filled::of)),
+            Poll::Pending => self.connection.poll_expired(cx).map(|()| Ok(Filled::TooLate)),
+        }
+    }
+
+    /// Reads more of a body, within its time limit and at its pace.
+    pub(super) fn poll_fill_body(
         &mut self,
-        waiting: Waiting,
+        pace: &mut Pace,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Filled>> {
-        let Poll::Ready(read) = self.poll_fill(cx)? else {
-            ready!(self.poll_limit(waiting, cx));
+        let Poll::Ready(read) = self.poll_fill(cx) else {
+            let limit = |wire: &mut Self, now: Instant| {
+                let time = now.checked_add(wire.http.limits.body_time);
+                time.into_iter().chain(pace.wait(now)).min()
+            };
+            ready!(self.poll_limit(Waiting::Body, cx, limit));
             return Poll::Ready(Ok(Filled::TooLate));
         };
-        if waiting != Waiting::Head {
-            self.connection.wait_for(None);
+        self.connection.wait_for(None);
+        pace.go_on(0, self.connection.clock().now());
+        Poll::Ready(read.map(Filled::of))
+    }
+
+    /// Reads once if something is there, and nobody waits for it: the end may be.
+    pub(super) fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match ready!(self.stream.poll_readable(cx)) {
+            Ok(()) => self.poll_fill(cx).map(drop),
+            Err(_) => Poll::Ready(self.note_client(ClientEnd::Gone)),
         }
-        Poll::Ready(Ok(if read == 0 { Filled::End } else { Filled::Bytes }))
     }
 
     /// Reads what has arrived already: asked while draining, before an answer says `close`. A client
@@ -179,33 +207,32 @@ impl<S: Stream> Wire<S> {
 
     /// To be asked after a read or write came back pending: starts the time limit of what is
     /// waited for, and is ready once it has passed.
-    fn poll_limit(&mut self, waiting: Waiting, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_limit(
+        &mut self,
+        waiting: Waiting,
+        cx: &mut Context<'_>,
+        limit: impl FnOnce(&mut Self, Instant) -> Option<Instant>,
+    ) -> Poll<()> {
         if self.connection.wait_for(Some(waiting)) != Some(waiting) {
-            let limits = &self.http.limits;
-            self.connection.set_limit(match waiting {
-                Waiting::Head => limits.head_time,
-                Waiting::Body => limits.body_time,
-                _ => limits.answer_time,
-            });
-            if waiting == Waiting::Answer {
-                self.unreceived = self.stream.unreceived();
-            }
+            let at = limit(self, self.connection.clock().now());
+            self.connection.set_limit_at(at);
         }
         self.connection.poll_expired(cx)
     }
 
-    /// Whether the client has taken none of an answer for too long. The system has room for more only when
-    /// a third of its buffer is empty: what the client took before that gives it time too.
+    /// Whether the client has taken none of an answer for too long, or too little. The system has room for more only
+    /// when a third of its buffer is empty: what the client took before that gives it time too.
     fn is_stalled(&mut self) -> bool {
         if self.connection.waits_for() != Some(Waiting::Answer) || !self.connection.expired() {
             return false;
         }
-        let before = mem::replace(&mut self.unreceived, self.stream.unreceived());
-        let has_taken = before.zip(self.unreceived).is_some_and(|(before, now)| now < before);
-        if has_taken {
-            self.connection.set_limit(self.http.limits.answer_time);
+        let now = self.connection.clock().now();
+        if !self.taking.look(self.stream.unreceived(), now) {
+            return true;
         }
-        !has_taken
+        let until = self.taking.wait(&self.http.limits, now);
+        self.connection.set_limit_at(until);
+        until.is_some_and(|until| until <= now)
     }
 
     /// Part of a request head is here: from now on it has a time limit.
@@ -222,6 +249,21 @@ impl<S: Stream> Wire<S> {
         self.past.empty_lines = 0;
         self.connection.set_state(State::Active, None);
         self.connection.set_request(head.clone());
+        self.taking.begin(&self.http.limits);
+        self.client = Client::new(head.http_1_0);
+        self.owes_answer = true;
+    }
+
+    /// The client of the request in flight.
+    pub(super) fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    fn note_client(&self, end: ClientEnd) {
+        self.connection.note_client(end);
+        if end == ClientEnd::Gone {
+            self.client.note_gone();
+        }
     }
 
     /// Whether the connection has not had all the requests yet that one may have.
@@ -231,28 +273,8 @@ impl<S: Stream> Wire<S> {
 
     // ------------------------------------------------------------ bytes out
 
-    /// Whether bytes wait to be written.
-    pub(super) fn has_output(&self) -> bool {
-        !self.outbox.is_empty()
-    }
-
-    /// Whether as much waits to be written as is gathered at most.
-    pub(super) fn is_full(&self) -> bool {
-        self.outbox.len() >= WRITE_SIZE
-    }
-
-    /// Adds bytes to those that wait to be written.
-    pub(super) fn queue(&mut self, bytes: &[u8]) {
-        self.outbox.extend_from_slice(bytes);
-    }
-
-    pub(super) fn output(&self) -> &[u8] {
-        &self.outbox
-    }
-
-    /// Changes what waits to be written.
-    pub(super) fn edit_output(&mut self, edit: impl FnOnce(&mut Vec<u8>)) {
-        edit(&mut self.outbox);
+    pub(super) fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
     }
 
     /// Moves one read of an answer to the outbox.
@@ -261,7 +283,7 @@ impl<S: Stream> Wire<S> {
         answer: &mut (impl AsyncRead + Unpin),
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        self.http.poll_read(answer, &mut self.outbox, cx)
+        self.http.poll_read(answer, self.outbox.bytes_mut(), cx)
     }
 
     /// Says whether the client must see a reset if what is being sent is cut.
@@ -269,22 +291,27 @@ impl<S: Stream> Wire<S> {
         self.stream.reset_on_close(must);
     }
 
+    /// Whether a request is in flight, and nothing of its answer is on its way.
+    pub(super) fn owes_answer(&self) -> bool {
+        self.owes_answer
+    }
+
+    /// Says that the answer to the request in flight begins.
+    pub(super) fn begin_answer(&mut self) {
+        self.owes_answer = false;
+    }
+
     /// Says that an answer is complete; it counts once all of it is written.
     pub(super) fn complete_answer(&mut self, status: u16) {
-        let unsent = Unsent { end: self.outbox.len(), status, began: self.connection.since() };
-        match unsent.end {
-            0 => unsent.count(&self.connection),
-            _ => self.unsent.push(unsent),
-        }
+        self.outbox.complete(status, &self.connection);
     }
 
     /// Writes all of the outbox. An error if the client takes nothing for too long.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         let mut written = 0;
-        while written < self.outbox.len() {
+        while written < self.outbox.bytes().len() {
             written += poll_fn(|cx| self.poll_write(written, cx)).await?;
-            let whole = self.unsent.iter().take_while(|answer| answer.end <= written).count();
-            self.unsent.drain(..whole).for_each(|answer| answer.count(&self.connection));
+            self.outbox.note_written(written, &self.connection);
         }
         if written > 0 {
             // A stream that has a buffer of its own would keep the end of the answer there.
@@ -294,13 +321,32 @@ impl<S: Stream> Wire<S> {
         Ok(())
     }
 
+    /// The same while the handler may work on for a client that is gone: what the client was to get is dropped then.
+    pub(super) async fn flush_if_there(&mut self) -> io::Result<()> {
+        let flushed = self.flush().await;
+        if flushed.is_ok() || !self.owes_answer || self.connection.client() != ClientEnd::Gone {
+            return flushed;
+        }
+        self.outbox.clear();
+        Ok(())
+    }
+
+    /// Writes nothing, to see whether the client is there.
+    pub(super) fn poke(&mut self, cx: &mut Context<'_>) {
+        if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_write(cx, &[]) {
+            self.note_client(ClientEnd::Gone);
+        }
+    }
+
     fn poll_write(&mut self, from: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let outbox = mem::take(&mut self.outbox);
-        let written = self.poll_in_time(cx, |stream, cx| stream.poll_write(cx, &outbox[from..]));
+        let written =
+            self.poll_in_time(cx, |stream, cx| stream.poll_write(cx, &outbox.bytes()[from..]));
         self.outbox = outbox;
         match ready!(written)? {
             0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             amount => {
+                self.taking.count_sent(amount);
                 self.connection.count_sent(amount);
                 Poll::Ready(Ok(amount))
             }
@@ -318,12 +364,19 @@ impl<S: Stream> Wire<S> {
         if self.is_stalled() {
             return Poll::Ready(Err(too_slow()));
         }
-        match write(Pin::new(&mut self.stream), cx) {
-            Poll::Ready(done) => {
-                self.connection.wait_for(None);
-                Poll::Ready(done)
-            }
-            Poll::Pending => self.poll_limit(Waiting::Answer, cx).map(|()| Err(too_slow())),
+        let Poll::Ready(done) = write(Pin::new(&mut self.stream), cx) else {
+            let limit = |wire: &mut Self, now: Instant| {
+                wire.taking.look(wire.stream.unreceived(), now);
+                wire.taking.wait(&wire.http.limits, now)
+            };
+            return self.poll_limit(Waiting::Answer, cx, limit).map(|()| Err(too_slow()));
+        };
+        if self.connection.wait_for(None).is_some() {
+            self.taking.go_on(self.connection.clock().now());
         }
+        if done.is_err() {
+            self.note_client(ClientEnd::Gone);
+        }
+        Poll::Ready(done)
     }
 }

@@ -76,8 +76,8 @@ impl fmt::Display for Waiting {
     }
 }
 
-/// What a connection knows of its client's end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a connection knows of its client's end. It only ever goes on to a later one of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ClientEnd {
     /// Nothing has been seen of its end.

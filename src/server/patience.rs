@@ -4,9 +4,7 @@
 //! request. A newcomer gets a moment for its first byte. And a connection whose last answer is written
 //! lingers for its peer. No wait reaches past the deadline.
 
-#[cfg(any(feature = "http", feature = "hyper"))]
-use std::future::Future;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -20,7 +18,6 @@ use crate::register::State;
 
 /// How long after it was accepted a connection still gets to send its first byte, when the drain finds
 /// it without one. A client writes its request when its handshake is done; that takes a moment.
-#[cfg(any(feature = "http", feature = "hyper"))]
 const FRESH: Duration = Duration::from_millis(20);
 
 /// How long a connection lingers.
@@ -57,7 +54,6 @@ pub(crate) fn poll_last_look<S: Stream, T>(
 }
 
 /// Gives a newcomer what is left of its moment, in which `first_byte` may come. `None` if it does not.
-#[cfg(any(feature = "http", feature = "hyper"))]
 pub(crate) async fn first_byte_of_newcomer<T>(
     connection: &Connection,
     first_byte: impl Future<Output = T>,

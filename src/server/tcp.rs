@@ -8,13 +8,13 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 use super::connection::Connection;
-use super::patience::{deliver, linger, poll_last_look};
+use super::patience::{deliver, first_byte_of_newcomer, linger, poll_last_look};
 use super::protocol::Protocol;
 use crate::net::Stream;
-use crate::register::State;
+use crate::register::{ClientEnd, State};
 
 /// How much [`Connection::read`] reads at once, in bytes.
 const READ_SIZE: usize = 8 * 1024;
@@ -74,9 +74,13 @@ impl Connection {
     /// [asked to leave](Connection::asked_to_leave).
     ///
     /// Bytes that are there when shutdown begins are still handed out, so a request that was sent
-    /// in time is not lost. While it waits there is no buffer, and with nothing in `bytes` the
+    /// in time is not lost. If nothing has come yet from a connection that is younger than 20 ms, the read waits
+    /// until it is 20 ms old: the first byte may be on its way. While it waits there is no buffer, and with nothing in `bytes` the
     /// connection is [idle](State::Idle); afterwards it is [upgraded](State::Upgraded), as a
     /// connection is that its handler works on.
+    ///
+    /// What the read tells of the client's end is noted: the end of its stream as
+    /// [closed](ClientEnd::Closed), an error as [gone](ClientEnd::Gone).
     ///
     /// There is no time limit; give it one with [`Context::sleep`](crate::Context::sleep).
     /// Cancel-safe: dropped before it is done, it has taken no bytes.
@@ -84,17 +88,43 @@ impl Connection {
         if bytes.is_empty() {
             self.set_state(State::Idle, None);
         }
-        let read = poll_fn(|cx| {
-            poll_last_look(self, self.is_asked_to_end(), stream, cx, |stream, cx| {
-                let mut buffer = [0; READ_SIZE];
-                let amount = ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-                bytes.extend_from_slice(&buffer[..amount]);
-                self.count_received(amount);
-                Poll::Ready(Ok(amount))
-            })
-        });
-        let read = read.await;
+        let mut read = poll_fn(|cx| self.poll_read(stream, bytes, cx)).await;
+        if matches!(read, Ok(None)) && self.is_silent_so_far() {
+            // In a box: few connections come to this.
+            let first = poll_fn(|cx| self.poll_some(stream, bytes, cx));
+            read = Box::pin(first_byte_of_newcomer(self, first)).await.transpose();
+        }
+        match read {
+            Ok(Some(0)) => self.note_client(ClientEnd::Closed),
+            Ok(_) => {}
+            Err(_) => self.note_client(ClientEnd::Gone),
+        }
         self.set_state(State::Upgraded, None);
         Ok(read?.unwrap_or(0))
+    }
+
+    /// Reads what comes next; `None` if there will be nothing that is waited for.
+    fn poll_read<S: Stream>(
+        &self,
+        stream: &mut S,
+        bytes: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<usize>>> {
+        poll_last_look(self, self.is_asked_to_end(), stream, cx, |stream, cx| {
+            self.poll_some(stream, bytes, cx)
+        })
+    }
+
+    fn poll_some<S: Stream>(
+        &self,
+        stream: &mut S,
+        bytes: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = [0; READ_SIZE];
+        let amount = ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+        bytes.extend_from_slice(&buffer[..amount]);
+        self.count_received(amount);
+        Poll::Ready(Ok(amount))
     }
 }

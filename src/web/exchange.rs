@@ -7,6 +7,7 @@ use std::future::{Future, pending};
 use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use smol::Timer;
@@ -14,7 +15,7 @@ use smol::Timer;
 use super::until::UntilShutdown;
 use crate::net::Peer;
 use crate::server::Connection;
-use crate::service::Context;
+use crate::service::Context as ServiceContext;
 use crate::shutdown::{Shutdown, Trigger, shutdown};
 #[cfg(feature = "grpc")]
 use crate::status::Ready;
@@ -45,8 +46,8 @@ struct Known {
 
 /// Whether the client is there, as far as a handler has asked.
 enum Client {
-    /// Nobody has asked.
-    There,
+    /// Nobody has asked. The connection's task is woken when somebody does, if it wants to know.
+    There(Option<Waker>),
     /// Somebody waits for it to go.
     Watched(Trigger, Shutdown),
     Gone,
@@ -65,7 +66,7 @@ struct Served {
 
 thread_local! {
     /// The contexts of the servers that run on this thread.
-    static CONTEXTS: RefCell<BTreeMap<u64, Weak<Context>>> = RefCell::default();
+    static CONTEXTS: RefCell<BTreeMap<u64, Weak<ServiceContext>>> = RefCell::default();
 }
 
 /// No two servers of the process have the same number.
@@ -83,7 +84,7 @@ impl Exchanges {
         target: Arc<dyn AsRef<str> + Send + Sync>,
     ) -> Exchange {
         let served = self.0.get_or_init(|| Arc::new(Served::new(connection.context()))).clone();
-        let (peer, client) = (connection.peer().clone(), Mutex::new(Client::There));
+        let (peer, client) = (connection.peer().clone(), Mutex::new(Client::There(None)));
         Exchange(Arc::new(Known { served, peer, target, client }))
     }
 }
@@ -98,7 +99,7 @@ impl Drop for Exchanges {
 }
 
 impl Served {
-    fn new(cx: &Rc<Context>) -> Served {
+    fn new(cx: &Rc<ServiceContext>) -> Served {
         let number = NEXT.fetch_add(1, Relaxed);
         CONTEXTS.with_borrow_mut(|contexts| contexts.insert(number, Rc::downgrade(cx)));
         Served {
@@ -157,7 +158,7 @@ impl Exchange {
         self.context()?.time_left()
     }
 
-    /// Begins the shutdown of the whole run, as [`Context::shut_down`] does. This request is in flight, and is
+    /// Begins the shutdown of the whole run, as [`Context::shut_down`](crate::Context::shut_down) does. This request is in flight, and is
     /// answered.
     pub fn shut_down(&self) {
         self.0.served.requested.shut_down();
@@ -176,9 +177,12 @@ impl Exchange {
         let gone = match &mut *self.client() {
             Client::Gone => None,
             Client::Watched(_, gone) => Some(gone.clone()),
-            client @ Client::There => {
+            client @ Client::There(_) => {
                 let (trigger, gone) = shutdown();
-                *client = Client::Watched(trigger, gone.clone());
+                let watched = Client::Watched(trigger, gone.clone());
+                if let Client::There(Some(waker)) = std::mem::replace(client, watched) {
+                    waker.wake();
+                }
                 Some(gone)
             }
         };
@@ -197,9 +201,16 @@ impl Exchange {
         self.0.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether somebody waits for the client to go.
-    pub(crate) fn is_client_watched(&self) -> bool {
-        matches!(&*self.client(), Client::Watched(..))
+    /// Whether somebody waits for the client to go. If not, the task of `cx` is woken when somebody does.
+    pub(crate) fn is_client_watched(&self, cx: &Context<'_>) -> bool {
+        match &mut *self.client() {
+            Client::There(waker) => {
+                *waker = Some(cx.waker().clone());
+                false
+            }
+            Client::Watched(..) => true,
+            Client::Gone => false,
+        }
     }
 
     /// Says that the client is gone.
@@ -235,7 +246,8 @@ impl Exchange {
     }
 
     /// Spawns a task that belongs to the service, for instance one that drives an upgraded
-    /// connection: the drain waits for it, the deadline ends it. See [`Context::spawn`].
+    /// connection: the drain waits for it, the deadline ends it. See
+    /// [`Context::spawn`](crate::Context::spawn).
     ///
     /// # Panics
     ///
@@ -245,7 +257,8 @@ impl Exchange {
         self.context_here().spawn(task);
     }
 
-    /// Runs work that blocks on another thread, and waits for what it comes to. See [`Context::unblock`].
+    /// Runs work that blocks on another thread, and waits for what it comes to. See
+    /// [`Context::unblock`](crate::Context::unblock).
     ///
     /// # Panics
     ///
@@ -259,13 +272,13 @@ impl Exchange {
     }
 
     /// The context of the service; `None` on another thread, or after its end.
-    fn context(&self) -> Option<Rc<Context>> {
+    fn context(&self) -> Option<Rc<ServiceContext>> {
         let number = self.0.served.number;
         CONTEXTS.try_with(|contexts| contexts.borrow().get(&number)?.upgrade()).ok()?
     }
 
     #[track_caller]
-    fn context_here(&self) -> Rc<Context> {
+    fn context_here(&self) -> Rc<ServiceContext> {
         self.context().expect("the service runs, and on this thread")
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::pace::ALLOWANCE;
+
 /// What a client may ask of the server in time and size. All of them can be set:
 ///
 /// ```
@@ -59,9 +61,13 @@ impl Limits {
     /// async-h1 decodes at most 128 header lines, of which the guard may add one.
     pub const MAX_HEADERS: usize = 127;
 
-    /// The shortest time that any of the limits gives, but for the rates.
+    /// The shortest time that any of the limits gives; a rate, at first.
     pub(crate) fn shortest(&self) -> Duration {
-        self.head_time.min(self.body_time).min(self.answer_time).min(self.idle)
+        let time = self.head_time.min(self.body_time).min(self.answer_time).min(self.idle);
+        match self.body_rate.max(self.answer_rate) {
+            0 => time,
+            _ => time.min(ALLOWANCE),
+        }
     }
 }
 

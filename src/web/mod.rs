@@ -49,6 +49,8 @@ pub(crate) use target::Target;
 #[cfg(feature = "http")]
 pub(crate) use token::{is_token, tokens};
 pub use until::UntilShutdown;
-pub(crate) use until::{Over, Until, is_event_stream};
+pub(crate) use until::is_event_stream;
+#[cfg(feature = "hyper")]
+pub(crate) use until::{Over, Until};
 #[cfg(any(feature = "admin", feature = "hyper"))]
 pub(crate) use uri::check_bytes;

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 /// What every body may take, however little comes.
-const ALLOWANCE: Duration = Duration::from_secs(5);
+pub(crate) const ALLOWANCE: Duration = Duration::from_secs(5);
 
 /// The pace of one body on its way in or out.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +40,17 @@ impl Pace {
             return;
         }
         // First what was earned: what is moved during a wait may be noticed only when its time is over.
-        let earned = Duration::from_secs_f64(bytes as f64 / f64::from(self.rate));
-        self.left = self.left.saturating_add(earned);
+        self.earn(bytes);
         if let Some(since) = self.waits.take() {
             self.left = self.left.saturating_sub(now.saturating_duration_since(since));
+        }
+    }
+
+    /// The client has moved so many bytes, whether it is waited for or not.
+    pub(crate) fn earn(&mut self, bytes: usize) {
+        if self.rate > 0 {
+            let earned = Duration::from_secs_f64(bytes as f64 / f64::from(self.rate));
+            self.left = self.left.saturating_add(earned);
         }
     }
 }

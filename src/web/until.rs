@@ -91,7 +91,7 @@ pin_project! {
 }
 
 impl<S> UntilShutdown<S> {
-    pub(super) fn new(stream: S, shutdown: &Shutdown) -> UntilShutdown<S> {
+    pub(crate) fn new(stream: S, shutdown: &Shutdown) -> UntilShutdown<S> {
         UntilShutdown { stream, until: Until::new(shutdown) }
     }
 }

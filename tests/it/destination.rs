@@ -1,9 +1,15 @@
 //! Where a request goes: a handler sees the target and the host that the client sent, or the request was
 //! refused.
 
-use adieu::http::Exchange;
-use adieu::http::http_types::{Request, Response, Result};
+use std::net::TcpStream;
 
+use adieu::http::http_types::{Request, Response, Result};
+use adieu::http::{Exchange, Http};
+use adieu::{Listener, Supervisor};
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use smol::Async;
+
+use crate::rig::run_with;
 use crate::web::{Web, get};
 
 /// Tells the target and the host as they were sent, and the URL that was made of them.
@@ -184,4 +190,29 @@ fn no_host_is_made_up_for_a_client_that_named_none() {
     assert_eq!(web.ask("GET /a HTTP/1.0\r\n\r\n").one().text(), "/a none http://localhost/a");
     let absolute = web.ask("GET http://test/a HTTP/1.0\r\n\r\n").one();
     assert_eq!(absolute.text(), "http://test/a test http://test/a");
+}
+
+async fn ends(request: Request) -> Result<Response> {
+    let end = |address: Option<&str>| address.unwrap_or("none").to_owned();
+    Ok(format!("{} {}", end(request.peer_addr()), end(request.local_addr())).into())
+}
+
+#[test]
+fn a_request_names_both_ends_of_its_connection() {
+    assert_eq!(Web::serve(ends).ask(get("/", "")).one().text(), "client 1 memory");
+    let server = Http::bind("127.0.0.1:0", ends).expect("a port is free");
+    let address = server.listener().local_addr().expect("it is TCP");
+    let supervisor = Supervisor::new().service("web", server);
+    let trigger = supervisor.trigger();
+    let ((peer, seen), report) = run_with(supervisor, async {
+        let mut stream = Async::<TcpStream>::connect(address).await.expect("it listens");
+        let request = get("/", "Connection: close\r\n");
+        stream.write_all(request.as_bytes()).await.expect("there is room");
+        let mut seen = String::new();
+        stream.read_to_string(&mut seen).await.expect("it is answered");
+        trigger.shut_down();
+        (stream.get_ref().local_addr().expect("it is TCP"), seen)
+    });
+    assert!(seen.ends_with(&format!("\r\n\r\n{peer} {address}")), "{seen}");
+    assert!(report.is_graceful());
 }

@@ -47,19 +47,15 @@ struct Sees {
 fn each_stall_point_sees_what_the_rules_say() {
     let silent = |closes_after, cut_off| Sees { status: "", closes_after, cut_off };
     let answered = |status, closes_after| Sees { status, closes_after, cut_off: false };
+    let cut_off = |status| Sees { status, closes_after: 10.0, cut_off: true };
     let table: &[(&str, &[u8], State, Sees)] = &[
         ("no byte", b"", State::New, silent(0.0, false)),
         ("half a request line", b"GET /", State::Head, answered("408", 2.0)),
         ("half a header", b"GET / HTTP/1.1\r\nHo", State::Head, answered("408", 2.0)),
-        ("half a body", HALF_BODY, State::Active, silent(10.0, true)),
+        ("half a body", HALF_BODY, State::Active, answered("408", 5.0)),
         ("slow handler", SLOW, State::Active, answered("200", 3.0)),
-        ("stuck handler", STUCK, State::Active, silent(10.0, true)),
-        (
-            "slow reader",
-            BIG,
-            State::Active,
-            Sees { status: "200", closes_after: 10.0, cut_off: true },
-        ),
+        ("stuck handler", STUCK, State::Active, cut_off("503")),
+        ("slow reader", BIG, State::Active, cut_off("200")),
         ("idle", GET, State::Idle, silent(0.0, false)),
     ];
     for (name, sent, state, sees) in table {
@@ -268,7 +264,7 @@ fn a_body_that_arrives_in_time_during_the_drain_is_answered() {
     let (rig, network) = serve();
     let client = ask(&rig, &network, HALF_BODY);
     rig.signal(Signal::Term);
-    rig.pass(Duration::from_secs(8));
+    rig.pass(Duration::from_secs(4));
     client.send(b"world");
     settle(&rig.executor);
     assert!(text(&client).ends_with("helloworld"));

@@ -13,8 +13,8 @@ use adieu::Server;
 use adieu::http::http_types::{Body, Request, Response, Result};
 use adieu::http::{Exchange, Http, Limits};
 use adieu::testing::memory;
-use futures_lite::AsyncRead;
 use futures_lite::io::BufReader;
+use futures_lite::{AsyncRead, AsyncReadExt};
 
 use crate::rig::Rig;
 use crate::web::{Web, get, post, post_chunked};
@@ -46,14 +46,17 @@ fn the_defaults_are_what_the_documentation_says() {
 
 #[test]
 fn a_connection_in_silence_is_closed_after_the_limit_of_its_state() {
-    let body = post("/", "", "body");
+    // So much of a body that its pace gives it time enough.
+    let much = "x".repeat(7000);
+    let body = post("/", "", &(much.clone() + "."));
+    let chunk = post_chunked("/", &format!("2000\r\n{much}"));
     let table: [(&str, &str, Duration, Option<u16>); 6] = [
         ("new", "", 75 * SECOND, None),
         ("idle", &get("/", ""), 75 * SECOND, Some(200)),
         ("part of a head", "GET / HTTP", 10 * SECOND, Some(408)),
         ("all of a head but its end", "GET / HTTP/1.1\r\nHost: test\r\n", 10 * SECOND, Some(408)),
         ("part of a body", &body[..body.len() - 1], 30 * SECOND, Some(408)),
-        ("part of a chunk", &post_chunked("/", "5\r\nhell"), 30 * SECOND, Some(408)),
+        ("part of a chunk", &chunk, 30 * SECOND, Some(408)),
     ];
     for (name, sent, limit, status) in table {
         let web = limited(Limits::default());
@@ -113,7 +116,7 @@ fn the_time_of_a_head_in_the_pipeline_begins_when_its_turn_comes() {
 
 #[test]
 fn a_body_that_moves_has_time() {
-    let web = limited(Limits::default());
+    let web = limited(Limits { body_rate: 0, ..Limits::default() });
     let client = web.connect();
     let request = post("/", "", "0123456789");
     let (head, body) = request.split_at(request.len() - 10);
@@ -123,6 +126,66 @@ fn a_body_that_moves_has_time() {
         client.send([*byte]);
     }
     assert_eq!(client.sees().one().text(), "0123456789");
+}
+
+#[test]
+fn a_body_that_drips_is_refused_when_it_has_had_its_five_seconds_and_those_of_its_bytes() {
+    for (each_second, refused_after) in [(0, Some(5)), (1, Some(5)), (120, Some(9)), (240, None)] {
+        for chunked in [false, true] {
+            let case = format!("{each_second} bytes a second, chunked: {chunked}");
+            let web = limited(Limits::default());
+            let client = web.connect();
+            let head = match chunked {
+                true => post_chunked("/", "ffff\r\n"),
+                false => post("/", "", "").replace("Length: 0", "Length: 65535"),
+            };
+            client.send(head);
+            let mut seconds = 0;
+            while !client.stream.is_closed() && seconds < 100 {
+                web.pass(SECOND);
+                if !client.stream.is_closed() {
+                    client.send("x".repeat(each_second));
+                }
+                seconds += 1;
+            }
+            match refused_after {
+                Some(limit) => {
+                    assert!((limit..=limit + 1).contains(&seconds), "{case}: after {seconds} s");
+                    assert_eq!(client.sees().one().status, 408, "{case}");
+                }
+                None => assert_eq!(seconds, 100, "{case}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_byte_in_twenty_seconds_is_too_slow_and_bytes_that_came_in_time_are_kept_to_account() {
+    let web = limited(Limits::default());
+    let (drips, pauses) = (web.connect(), web.connect());
+    let request = post("/", "", &"x".repeat(10_000));
+    drips.send(&request[..request.len() - 10_000]);
+    pauses.send(&request[..request.len() - 1]);
+    web.pass(6 * SECOND);
+    assert_eq!(drips.sees().one().status, 408);
+    web.pass(14 * SECOND);
+    pauses.send("x");
+    assert_eq!(pauses.sees().one().status, 200);
+}
+
+#[test]
+fn time_in_which_the_handler_is_busy_is_not_the_clients() {
+    let web = Web::serve(|mut request: Request, exchange: Exchange| async move {
+        let mut byte = [0];
+        while request.read(&mut byte).await? > 0 {
+            exchange.sleep(20 * SECOND).await;
+        }
+        Ok(Response::from("read"))
+    });
+    let client = web.connect();
+    client.send(post("/", "", "abc"));
+    web.pass(61 * SECOND);
+    assert_eq!(client.sees().one().text(), "read");
 }
 
 #[test]
@@ -172,19 +235,19 @@ impl AsyncRead for Endless {
     }
 }
 
-fn endless() -> (Endless, Web) {
+fn endless(answer_rate: u32) -> (Endless, Web) {
     let endless = Endless::default();
     let body = endless.clone();
-    let web = Web::serve(move |_: Request| {
+    let handler = move |_: Request| {
         let body = Body::from_reader(BufReader::new(body.clone()), None);
         async move { Ok(Response::from(body)) }
-    });
-    (endless, web)
+    };
+    (endless, Web::limited(handler, Limits { answer_rate, ..Limits::default() }))
 }
 
 #[test]
 fn a_reader_that_stalls_is_cut_off_and_costs_64_kib_at_most() {
-    let (endless, web) = endless();
+    let (endless, web) = endless(0);
     let client = web.connect_with_capacity(1000);
     client.send(get("/", ""));
     web.pass(30 * SECOND - SLACK);
@@ -196,7 +259,7 @@ fn a_reader_that_stalls_is_cut_off_and_costs_64_kib_at_most() {
 
 #[test]
 fn a_reader_that_reads_has_time() {
-    let (_, web) = endless();
+    let (_, web) = endless(0);
     let client = web.connect_with_capacity(1000);
     client.send(get("/", ""));
     for _ in 0..10 {
@@ -207,6 +270,25 @@ fn a_reader_that_reads_has_time() {
     assert!(!client.is_gone());
     web.pass(31 * SECOND);
     assert!(client.is_gone());
+}
+
+#[test]
+fn a_reader_must_be_as_fast_as_the_rate_after_five_seconds() {
+    for (each_second, cut_after) in [(0, Some(9)), (1, Some(9)), (120, Some(18)), (250, None)] {
+        let (_, web) = endless(240);
+        // What fits between counts as taken: no one can tell.
+        let client = web.connect_with_capacity(1000);
+        client.send(get("/", ""));
+        let mut seconds = 0;
+        while !client.is_gone() && seconds < 100 {
+            web.pass(SECOND);
+            client.stream.receive(each_second);
+            web.settle();
+            seconds += 1;
+        }
+        let expected = cut_after.unwrap_or(100);
+        assert!((expected..=expected + 1).contains(&seconds), "{each_second}: after {seconds} s");
+    }
 }
 
 #[test]

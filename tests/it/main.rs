@@ -24,9 +24,13 @@ mod directory;
 mod drain;
 #[cfg(feature = "http")]
 mod ends;
+#[cfg(feature = "http")]
+mod events;
 mod floors;
 #[cfg(feature = "http")]
 mod fuzz_quick;
+#[cfg(feature = "http")]
+mod gone;
 #[cfg(feature = "grpc")]
 mod grpc;
 #[cfg(feature = "http")]
@@ -57,6 +61,8 @@ mod idle;
 #[cfg(feature = "http")]
 mod lame_duck;
 #[cfg(feature = "http")]
+mod last_word;
+#[cfg(feature = "http")]
 mod limits;
 mod main_service;
 mod no_time;
@@ -64,6 +70,10 @@ mod package;
 mod promises;
 #[cfg(feature = "http")]
 mod properties;
+mod proxy;
+#[cfg(feature = "http")]
+mod proxy_engines;
+mod proxy_headers;
 #[cfg(feature = "http")]
 #[path = "../common/reader.rs"]
 mod reader;

@@ -1,6 +1,6 @@
 //! Raw TCP: a handler with a stream.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::io;
 use std::mem::take;
@@ -9,12 +9,18 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
-use adieu::testing::{MemoryStream, Network, settle};
-use adieu::{Connection, Listener, Outcome, Signal, State, Stream, Supervisor, Tcp, TcpListener};
+use adieu::testing::{MemoryStream, Network, memory, settle};
+use adieu::{
+    ClientEnd, Connection, Listener, Outcome, Server, Signal, State, Stream, Supervisor, Tcp,
+    TcpListener,
+};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
 use crate::rig::{self, Rig, ask, connect, text};
 use crate::{bound, clients, tools};
+
+/// How old a connection may get without a byte when the drain begins.
+const MOMENT: Duration = Duration::from_millis(20);
 
 async fn echo<S: Stream>(stream: &mut S, connection: &Connection) -> io::Result<()> {
     let mut bytes = Vec::new();
@@ -46,6 +52,7 @@ fn what_is_sent_comes_back() {
 fn an_idle_connection_is_closed_by_the_drain() {
     let (rig, network) = serve(echo);
     let client = connect(&rig, &network);
+    rig.pass(MOMENT);
     rig.signal(Signal::Term);
     assert!(client.is_closed());
     drop(client);
@@ -53,6 +60,75 @@ fn an_idle_connection_is_closed_by_the_drain() {
     let report = rig.report();
     assert!(report.is_graceful());
     assert_eq!(report.services[0].counts.drained, 1, "its handler was told, and came to an end");
+}
+
+#[test]
+fn a_newcomer_gets_a_moment_for_its_first_byte_and_only_a_newcomer() {
+    let (rig, network) = serve(echo);
+    // One has said something already.
+    let known = ask(&rig, &network, b"known");
+    let (talks, is_silent) = (connect(&rig, &network), connect(&rig, &network));
+    rig.clock.advance(MOMENT / 2);
+    let late = network.connect().expect("it listens");
+    rig.signal(Signal::Term);
+    assert!(known.is_closed() && text(&known) == "known");
+    assert!(!talks.is_closed() && !is_silent.is_closed() && !late.is_closed());
+    talks.send(b"here");
+    rig.settle();
+    assert!(talks.is_closed() && text(&talks) == "here");
+    rig.clock.advance(MOMENT / 2);
+    rig.settle();
+    assert!(is_silent.is_closed() && text(&is_silent).is_empty());
+    assert!(!late.is_closed(), "it was accepted later");
+    rig.clock.advance(MOMENT / 2);
+    rig.settle();
+    assert!(late.is_closed());
+}
+
+#[test]
+fn an_age_or_a_lame_duck_that_is_spread_gives_no_moment() {
+    let (listener, network) = memory();
+    let server = Server::new(listener, Tcp::new(echo)).max_age(Duration::from_millis(10));
+    let rig = Rig::start(|s| s.service("tcp", server));
+    let client = connect(&rig, &network);
+    rig.pass(Duration::from_millis(100));
+    assert!(client.is_closed());
+}
+
+#[test]
+fn what_a_read_tells_of_the_clients_end_is_noted() {
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let noted = seen.clone();
+    let (rig, network) = serve(async move |stream: &mut MemoryStream, connection: &Connection| {
+        let before = connection.client();
+        let read = connection.read(stream, &mut Vec::new()).await.map_err(|error| error.kind());
+        noted.borrow_mut().push((before, read, connection.client()));
+        Ok(())
+    });
+    let client = ask(&rig, &network, b"word");
+    drop(client);
+    let client = connect(&rig, &network);
+    client.half_close().expect("it is open");
+    rig.settle();
+    let client = connect(&rig, &network);
+    client.reset_on_close(true);
+    drop(client);
+    rig.settle();
+    let expected = [
+        (ClientEnd::Open, Ok(4), ClientEnd::Open),
+        (ClientEnd::Open, Ok(0), ClientEnd::Closed),
+        (ClientEnd::Open, Err(io::ErrorKind::ConnectionReset), ClientEnd::Gone),
+    ];
+    assert_eq!(*seen.borrow(), expected);
+    let client = connect(&rig, &network);
+    rig.signal(Signal::Term);
+    rig.pass(MOMENT);
+    assert!(client.is_closed());
+    assert_eq!(
+        seen.borrow()[3].2,
+        ClientEnd::Open,
+        "an end that the shutdown makes is not the client's"
+    );
 }
 
 #[test]

@@ -317,19 +317,19 @@ impl<T: Stream> Talk<T> {
     pub(super) fn poll_client(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self.connection.client() {
             ClientEnd::Open => self.wire.poll_ahead(cx),
-            ClientEnd::Closed if self.asks_client() => self.wire.poll_gone(cx),
+            ClientEnd::Closed if self.asks_client(cx) => self.wire.poll_gone(cx),
             _ => Poll::Pending,
         }
     }
 
     /// Whether somebody wants to know if a client that has closed its side is gone, and it may be asked: there is no
     /// byte of an answer yet, and it knows interim ones.
-    fn asks_client(&self) -> bool {
+    fn asks_client(&self, cx: &Context<'_>) -> bool {
         let in_flight = self.in_flight.borrow();
         match in_flight.front() {
             Some(request) if in_flight.len() == 1 => {
                 let is_wanted =
-                    || self.when_gone == WhenGone::Drop || request.exchange.is_client_watched();
+                    || self.when_gone == WhenGone::Drop || request.exchange.is_client_watched(cx);
                 request.is_http11 && request.status.is_none() && is_wanted()
             }
             _ => false,
