@@ -15,6 +15,10 @@ use crate::web::{Web, get, post_chunked};
 
 #[path = "child/bound.rs"]
 mod bound;
+#[cfg(feature = "hyper")]
+#[path = "it/h2.rs"]
+#[allow(dead_code)]
+mod h2;
 #[path = "common/reader.rs"]
 #[allow(dead_code)]
 mod reader;
@@ -108,6 +112,8 @@ fn requests_are_logged_for_those_who_ask_and_what_went_wrong_for_all() {
         ]
     );
 
+    #[cfg(feature = "hyper")]
+    over_http2_it_is_the_same();
     clients_behind_a_balancer_are_named();
     #[cfg(feature = "hyper")]
     hyper_logs_the_same();
@@ -205,4 +211,39 @@ fn hyper_logs_the_same() {
     assert_eq!(lines("adieu::access"), [last_word]);
     drop((client, half, never));
     rig.report();
+}
+
+#[cfg(feature = "hyper")]
+fn over_http2_it_is_the_same() {
+    use adieu::hyper::hyper::service::service_fn;
+    use adieu::hyper::hyper::{Request, Response};
+    use adieu::hyper::{Exchange, Hyper, RequestBody};
+
+    let answer = async |request: Request<RequestBody>| {
+        let exchange = request.extensions().get::<Exchange>().expect("each has one").clone();
+        if request.uri().path() == "/slow" {
+            exchange.sleep(Duration::from_millis(1500)).await;
+        }
+        Ok::<_, std::convert::Infallible>(Response::new("hello".to_owned()))
+    };
+    let rig = rig::Rig::serve("web", Hyper::new(service_fn(answer)));
+    let client = h2::Client::connect(&rig.network, 1 << 16);
+    lines("");
+    for (stream, path) in [(1, "/a?b=c"), (3, "/slow"), (5, "/\u{9b}31m"), (7, "/slow")] {
+        client.get(stream, path);
+        rig.settle();
+    }
+    client.reset(7, h2::CANCEL);
+    rig.pass(Duration::from_millis(1500));
+    let kept = std::mem::take(&mut *KEPT.0.lock().unwrap());
+    assert_eq!(
+        kept,
+        [
+            "DEBUG adieu::access: web client 1 \"GET /a?b=c\" 200 5 B 0.0ns",
+            "DEBUG adieu: web: client 1: refused with 400 Bad Request",
+            "DEBUG adieu::access: web client 1 \"GET /\\u{9b}31m\" 400 0 B 0.0ns",
+            "DEBUG adieu: web: client 1 is gone, GET /slow was dropped",
+            "DEBUG adieu::access: web client 1 \"GET /slow\" 200 5 B 1.5s",
+        ]
+    );
 }

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use ::hyper::body::Body;
-use ::hyper::header::{ALLOW, CONNECTION, HeaderMap, HeaderValue};
+use ::hyper::header::{ALLOW, CONNECTION, HeaderMap, HeaderValue, RETRY_AFTER};
 use ::hyper::service::Service;
 use ::hyper::{Request, Response, StatusCode};
 use futures_lite::FutureExt;
@@ -15,11 +15,15 @@ use super::fit::RequestForm;
 use super::request;
 use super::settings::Hyper;
 use crate::server::Connection;
-use crate::web::AnswerFields;
+use crate::web::{AnswerFields, DateLine};
 use crate::words::{LOG, panic_message};
 
 /// What goes to the service; it may allow less.
 const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
+
+/// After how many seconds it makes sense to ask again, when the deadline has come before the answer: soon, since
+/// whoever asks will find another server.
+const RETRY_AFTER_SECONDS: &str = "1";
 
 /// A service whose futures, bodies and errors the engines take.
 pub(super) trait Answers:
@@ -76,7 +80,7 @@ impl Asker {
     }
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(::hyper::header::CONTENT_TYPE);
     cfg!(feature = "grpc") && kind.is_some_and(|it| it.as_bytes().starts_with(b"application/grpc"))
 }
@@ -88,8 +92,31 @@ fn grpc_status(status: StatusCode) -> tonic::Status {
         StatusCode::PAYLOAD_TOO_LARGE => tonic::Status::resource_exhausted(words),
         StatusCode::REQUEST_TIMEOUT => tonic::Status::deadline_exceeded(words),
         StatusCode::METHOD_NOT_ALLOWED => tonic::Status::unimplemented(words),
+        StatusCode::SERVICE_UNAVAILABLE => tonic::Status::unavailable(words),
         _ => tonic::Status::internal(words),
     }
+}
+
+/// The head of the answer to a request over HTTP/2 whose handler is out of time. It has no content.
+pub(super) fn unavailable(is_grpc: bool, date: &DateLine<HeaderValue>) -> Response<()> {
+    let form = RequestForm::HTTP2;
+    let asker = Asker { form, is_grpc };
+    let mut response: Response<Option<String>> = asker.refusal(StatusCode::SERVICE_UNAVAILABLE);
+    if !is_grpc {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+    let fields = asker.form.own(&response);
+    asker.form.prepare(&mut response, &fields, date);
+    response.map(|_| ())
+}
+
+/// How a stream of messages ends that is not waited for any longer.
+pub(crate) fn unavailable_trailers() -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    #[cfg(feature = "grpc")]
+    // It fails only for a message that is no header value.
+    let _ = grpc_status(StatusCode::SERVICE_UNAVAILABLE).add_header(&mut trailers);
+    trailers
 }
 
 /// An answer that is fit to be sent, with a body where content follows.

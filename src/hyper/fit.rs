@@ -20,6 +20,10 @@ pub(super) struct RequestForm {
 }
 
 impl RequestForm {
+    /// That of a request over HTTP/2 of which no more is known.
+    pub(super) const HTTP2: RequestForm =
+        RequestForm { version: web::Version::Http2, to_head: false, upgrade: false };
+
     pub(super) fn of<B>(request: &Request<B>) -> RequestForm {
         let version = match request.version() {
             Version::HTTP_2 => web::Version::Http2,

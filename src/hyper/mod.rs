@@ -48,6 +48,8 @@ use crate::error::Error;
 use crate::net::{Listener, SocketListener, SocketStream, Stream};
 use crate::server::{Connection, Protocol, Server};
 pub use crate::web::{Exchange, Limits};
+#[cfg(feature = "grpc")]
+pub(crate) use answer::unavailable_trailers;
 pub use body::RequestBody;
 pub use fault::BodyError;
 use fault::HyperError;

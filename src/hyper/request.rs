@@ -14,6 +14,11 @@ impl Line {
     pub(super) fn of<B>(request: &Request<B>) -> Line {
         Line(request.method().clone(), request.uri().clone())
     }
+
+    /// Whether the request can be repeated (RFC 9110, 9.2.2).
+    pub(super) fn is_idempotent(&self) -> bool {
+        self.0.is_idempotent()
+    }
 }
 
 /// The target.

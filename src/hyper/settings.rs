@@ -105,8 +105,9 @@ impl<S> Hyper<S> {
     }
 
     /// Has `set_up` change h2's settings of each HTTP/2 connection. Before it come the defaults here: 200
-    /// streams at once, a window of 512 KiB for each and of 1 MiB for all of them, 16 KiB of header
-    /// fields, 128 KiB of an answer in h2's own buffer.
+    /// streams at once, a window of 512 KiB for each and of 1 MiB for all of them, 128 KiB of an answer in h2's own
+    /// buffer, and as much of header fields as [`head_size`](Limits::head_size) says, and 32 bytes more for each of
+    /// the [`headers`](Limits::headers), as HTTP/2 counts them.
     pub fn http2(mut self, set_up: impl Fn(&mut h2::server::Builder) + 'static) -> Hyper<S> {
         self.http2 = Box::new(set_up);
         self

@@ -115,8 +115,9 @@ impl Connection {
         self.draining() || self.entry.is_asked_to_close()
     }
 
-    /// Whether what has no answers should end: in the drain, or when it was asked to by itself.
-    pub(super) fn is_asked_to_end(&self) -> bool {
+    /// Whether the client should be told to go at once, and not with an answer: in the drain, or when the
+    /// connection was asked to go or to close by itself.
+    pub(crate) fn is_asked_to_end(&self) -> bool {
         self.draining() || self.entry.is_asked_to_leave()
     }
 

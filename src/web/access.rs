@@ -6,6 +6,7 @@ use std::time::Duration;
 use log::{Level, debug, log_enabled};
 
 use crate::server::Connection;
+use crate::words::printable;
 
 /// The log target of the access log; at level debug, so that nobody has it by accident.
 const ACCESS: &str = "adieu::access";
@@ -40,8 +41,10 @@ pub(crate) fn log_access(
 ) {
     let (name, peer) = (connection.context().name(), connection.peer());
     let took_ms = took.as_secs_f64() * 1e3;
+    // An engine may have let in what could confuse a terminal; it was refused then, which is logged too.
+    let request = printable(&request.to_string());
     debug!(
-        target: ACCESS, service = name, peer:%, request:%, status, sent, took_ms;
+        target: ACCESS, service = name, peer:%, request, status, sent, took_ms;
         "{name} {peer} \"{request}\" {status} {sent} B {took:.1?}"
     );
 }

@@ -38,6 +38,8 @@ mod guard;
 #[cfg(feature = "hyper")]
 mod h2;
 #[cfg(feature = "hyper")]
+mod http2;
+#[cfg(feature = "hyper")]
 mod hyper;
 #[cfg(feature = "hyper")]
 mod hyper_body;
