@@ -141,7 +141,7 @@ impl<S: Stream> Wire<S> {
         let is_between = matches!(shared.next, Next::Head);
         is_between
             && (begins_with_request(&shared.early)
-                || shared.poll_ahead(cx).is_ready() && begins_with_request(&shared.early))
+                || shared.poll_early(cx).is_ready() && begins_with_request(&shared.early))
     }
 
     /// Has the next read look at the socket, even if nobody has said that something is there.
@@ -159,6 +159,9 @@ impl<S: Stream> Wire<S> {
     /// been written.
     pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let Shared { stream, probe, news, .. } = &mut *lock(&self.shared);
+        if probe.is_none() && news.is_blocked {
+            return Poll::Pending;
+        }
         let probe = probe.get_or_insert_with(|| Box::new(Probe::new(stream)));
         ready!(probe.poll_gone(stream, cx));
         news.client = ClientEnd::Gone;
@@ -168,6 +171,9 @@ impl<S: Stream> Wire<S> {
     /// Writes in the engine's place, as much as the client takes without waiting. Tells whether that is all.
     pub(super) fn say(&self, words: &[u8], cx: &mut Context<'_>) -> bool {
         let shared = &mut *lock(&self.shared);
+        if shared.news.is_blocked {
+            return false;
+        }
         let written = shared.poll_write(cx, |stream, cx| stream.poll_write(cx, words));
         matches!(written, Poll::Ready(Ok(amount)) if amount == words.len())
     }
@@ -218,6 +224,11 @@ impl<S: Stream> Shared<S> {
             self.news.client = ClientEnd::Gone;
             return Poll::Ready(());
         }
+        self.poll_early(cx)
+    }
+
+    /// Reads once, though the engine has not asked for it, and though nobody has said that something is there.
+    fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         SCRATCH.with_borrow_mut(|scratch| {
             let amount = ready!(self.poll_fill(cx, scratch)).unwrap_or(0);
             self.early.extend_from_slice(&scratch[..amount]);

@@ -253,6 +253,9 @@ impl<T: Stream> Talk<T> {
 
     /// A wait for the client is over, and another one may begin: keeps its pace.
     fn pace(&self, before: Doing, doing: Doing) {
+        if ![before, doing].iter().any(|it| matches!(it, Doing::Body(_) | Doing::Answer(_))) {
+            return;
+        }
         let now = self.connection.clock().now();
         self.paced(before, |paced, moved| paced.go_on(moved, now));
         // What was moved while nobody waited.
