@@ -6,6 +6,7 @@
 mod accept;
 #[cfg(feature = "admin")]
 mod admin;
+#[cfg(feature = "http")]
 mod age;
 #[cfg(feature = "http")]
 mod answers;
