@@ -115,6 +115,8 @@ fn requests_are_logged_for_those_who_ask_and_what_went_wrong_for_all() {
     #[cfg(feature = "hyper")]
     over_http2_it_is_the_same();
     clients_behind_a_balancer_are_named();
+    #[cfg(feature = "hyper")]
+    hyper_logs_the_same();
 
     log::set_max_level(LevelFilter::Info);
     web.ask(get("/", ""));
@@ -164,6 +166,51 @@ fn what_is_refused_is_said_once_a_second() {
     rig.pass(Duration::from_secs(1));
     rig.ask(b"PROXY UDP4 192.0.2.7");
     assert_eq!(lines("adieu"), [line(1002, "the protocol is neither TCP4 nor TCP6 nor UNKNOWN")]);
+}
+
+#[cfg(feature = "hyper")]
+fn hyper_logs_the_same() {
+    use adieu::Signal;
+    use adieu::hyper::hyper::service::service_fn;
+    use adieu::hyper::{Hyper, RequestBody, hyper};
+
+    let rig = Rig::serve_with(|supervisor, listener| {
+        let hyper = Hyper::new(service_fn(async |request: hyper::Request<RequestBody>| {
+            let exchange = request.extensions().get::<Exchange>().expect("each has one");
+            match request.uri().path() {
+                "/slow" => exchange.sleep(Duration::from_millis(1500)).await,
+                "/never" => exchange.sleep(Duration::MAX).await,
+                _ => {}
+            }
+            Ok::<_, std::convert::Infallible>(hyper::Response::new("hello".to_owned()))
+        }));
+        supervisor.service("web", adieu::Server::new(listener, hyper))
+    });
+    let client = rig.ask(get("/a?b=c", "").as_bytes());
+    client.send(get("/slow", "").as_bytes());
+    rig.settle();
+    rig.pass(Duration::from_millis(1500));
+    let (half, never) = (rig.ask(b"GET / HT"), rig.ask(get("/never", "").as_bytes()));
+    rig.pass(Duration::from_secs(10));
+    assert_eq!(
+        lines("adieu::access"),
+        [
+            "DEBUG adieu::access: web client 1 \"GET /a?b=c\" 200 5 B 0.0ns",
+            "DEBUG adieu::access: web client 1 \"GET /slow\" 200 5 B 1.5s",
+            "DEBUG adieu::access: web client 2 \"-\" 408 0 B 10.0s",
+        ]
+    );
+    let gone = rig.ask(get("/never", "").as_bytes());
+    adieu::Stream::reset_on_close(&gone, true);
+    drop(gone);
+    rig.settle();
+    assert_eq!(lines("adieu"), ["DEBUG adieu: web: client 4 is gone, GET /never was dropped"]);
+    rig.signal(Signal::Term);
+    rig.pass(Duration::from_secs(10));
+    let last_word = "DEBUG adieu::access: web client 3 \"GET /never\" 503 0 B 20.0s";
+    assert_eq!(lines("adieu::access"), [last_word]);
+    drop((client, half, never));
+    rig.report();
 }
 
 #[cfg(feature = "hyper")]

@@ -36,9 +36,6 @@ impl Pace {
     /// The client has moved so many bytes, perhaps none, and is not waited for until the next
     /// [`wait`](Pace::wait).
     pub(crate) fn go_on(&mut self, bytes: usize, now: Instant) {
-        if self.rate == 0 {
-            return;
-        }
         // First what was earned: what is moved during a wait may be noticed only when its time is over.
         self.earn(bytes);
         if let Some(since) = self.waits.take() {

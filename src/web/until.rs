@@ -14,8 +14,8 @@ use crate::shutdown::Shutdown;
 /// reads.
 const MOST_AFTER: u8 = 64;
 
-/// Whether an answer of this content type is a stream of events, whose client comes back by itself when it ends
-/// (HTML, 9.2). Parameters may follow.
+/// Whether an answer of this content type is a stream of events, which ends with the shutdown if its length is
+/// unknown: it would not end by itself, and its clients come back by themselves (HTML, 9.2 Server-sent events).
 pub(crate) fn is_event_stream(content_type: &[u8]) -> bool {
     let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default();
     essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")

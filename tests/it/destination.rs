@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use adieu::http::http_types::{Request, Response, Result};
 use adieu::http::{Exchange, Http};
-use adieu::{Listener, Supervisor};
+use adieu::Supervisor;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use smol::Async;
 
