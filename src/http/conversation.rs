@@ -17,7 +17,7 @@ use log::{debug, error};
 use super::answer::{self, Fit, RequestForm};
 use super::engine::decode;
 use super::guard::{Head, Refusal, Unframer, refuse};
-use super::handling::{Handled, handle};
+use super::handling::handle;
 use super::last_word::last_word;
 use super::resting::Resting;
 use super::sending::send;
@@ -159,7 +159,7 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
         // About the server and not a resource, so not the handler's; it may have a body all the same.
         true => {
             drop(request);
-            Handled::Answered(Response::new(StatusCode::Ok))
+            Some(Response::new(StatusCode::Ok))
         }
         false => {
             let connection = wire.connection();
@@ -171,13 +171,11 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
         }
     };
     let (mut answer, is_own) = match handled {
-        Handled::Answered(response) => {
-            match upload.as_mut().and_then(|upload| upload.settle(wire)) {
-                Some(refusal) => (Fit::own(refusal.into(), form), true),
-                None => (check(wire, response, &head), false),
-            }
-        }
-        Handled::CutOff => (Fit::own(last_word(), form), true),
+        Some(response) => match upload.as_mut().and_then(|upload| upload.settle(wire)) {
+            Some(refusal) => (Fit::own(refusal.into(), form), true),
+            None => (check(wire, response, &head), false),
+        },
+        None => (Fit::own(last_word(), form), true),
     };
     let keep_alive = !is_own
         && may_be_followed(wire, &head, &answer, &upload)

@@ -16,20 +16,13 @@ use crate::net::Stream;
 use crate::web::Exchange;
 use crate::words::{LOG, panic_message};
 
-/// What came of a request.
-pub(super) enum Handled {
-    Answered(Response),
-    /// The handler has missed the deadline, and was dropped.
-    CutOff,
-}
-
-/// Has the handler answer, and feeds it the body meanwhile.
+/// Has the handler answer, and feeds it the body meanwhile. `None`: it has missed the deadline, and was dropped.
 pub(super) async fn handle<S: Stream>(
     wire: &mut Wire<S>,
     request: Request,
     exchange: Exchange,
     upload: &mut Option<Upload>,
-) -> io::Result<Handled> {
+) -> io::Result<Option<Response>> {
     let http = wire.http().clone();
     // Inside the guard even when it is called: a handler need not be an async fn.
     let handling = async { http.handle(request, exchange).await };
@@ -39,9 +32,9 @@ pub(super) async fn handle<S: Stream>(
         true => Poll::Ready(None),
         false => handling.as_mut().poll(cx).map(Some),
     });
-    let Some(handled) = handled.await? else { return Ok(Handled::CutOff) };
+    let Some(handled) = handled.await? else { return Ok(None) };
     let name = wire.connection().context().name();
-    Ok(Handled::Answered(match handled {
+    Ok(Some(match handled {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             let status = match error.status() {

@@ -181,7 +181,10 @@ impl<S: Stream> Wire<S> {
     pub(super) fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match ready!(self.stream.poll_readable(cx)) {
             Ok(()) => self.poll_fill(cx).map(drop),
-            Err(_) => Poll::Ready(self.note_client(ClientEnd::Gone)),
+            Err(_) => {
+                self.note_client(ClientEnd::Gone);
+                Poll::Ready(())
+            }
         }
     }
 

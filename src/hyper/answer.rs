@@ -15,15 +15,11 @@ use super::fit::RequestForm;
 use super::request;
 use super::settings::Hyper;
 use crate::server::Connection;
-use crate::web::{AnswerFields, DateLine};
+use crate::web::{self, AnswerFields, DateLine};
 use crate::words::{LOG, panic_message};
 
 /// What goes to the service; it may allow less.
 const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
-
-/// After how many seconds it makes sense to ask again, when the deadline has come before the answer: soon, since
-/// whoever asks will find another server.
-const RETRY_AFTER_SECONDS: &str = "1";
 
 /// A service whose futures, bodies and errors the engines take.
 pub(super) trait Answers:
@@ -103,7 +99,7 @@ pub(super) fn unavailable(is_grpc: bool, date: &DateLine<HeaderValue>) -> Respon
     let asker = Asker { form, is_grpc };
     let mut response: Response<Option<String>> = asker.refusal(StatusCode::SERVICE_UNAVAILABLE);
     if !is_grpc {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(web::RETRY_AFTER));
     }
     let fields = asker.form.own(&response);
     asker.form.prepare(&mut response, &fields, date);
@@ -111,11 +107,11 @@ pub(super) fn unavailable(is_grpc: bool, date: &DateLine<HeaderValue>) -> Respon
 }
 
 /// How a stream of messages ends that is not waited for any longer.
+#[cfg(feature = "grpc")]
 pub(crate) fn unavailable_trailers() -> HeaderMap {
     let mut trailers = HeaderMap::new();
-    #[cfg(feature = "grpc")]
-    // It fails only for a message that is no header value.
-    let _ = grpc_status(StatusCode::SERVICE_UNAVAILABLE).add_header(&mut trailers);
+    let status = grpc_status(StatusCode::SERVICE_UNAVAILABLE);
+    status.add_header(&mut trailers).expect("its words are plain text");
     trailers
 }
 

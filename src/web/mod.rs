@@ -23,6 +23,7 @@ mod host;
 mod last_word;
 mod limits;
 mod pace;
+#[cfg(feature = "hyper")]
 mod probe;
 #[cfg(feature = "http")]
 mod target;
@@ -40,9 +41,12 @@ pub use exchange::Exchange;
 pub(crate) use exchange::Exchanges;
 #[cfg(feature = "hyper")]
 pub(crate) use host::check_host;
+pub(crate) use last_word::RETRY_AFTER;
+#[cfg(feature = "hyper")]
 pub(crate) use last_word::last_word;
 pub use limits::Limits;
 pub(crate) use pace::Pace;
+#[cfg(feature = "hyper")]
 pub(crate) use probe::Probe;
 #[cfg(feature = "http")]
 pub(crate) use target::Target;

@@ -55,6 +55,7 @@ impl Client {
     }
 
     /// Closes its side.
+    #[cfg(feature = "hyper")]
     pub fn half_close(&self) {
         self.stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
     }

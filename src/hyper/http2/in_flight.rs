@@ -9,7 +9,6 @@ use ::h2::server::SendResponse;
 use ::h2::{Reason, SendStream};
 use ::hyper::Response;
 use ::hyper::body::Bytes;
-use ::hyper::header::HeaderMap;
 
 use crate::hyper::body::Upload;
 use crate::hyper::request::Line;
@@ -168,7 +167,8 @@ impl InFlight {
     }
 
     /// Ends an answer whose content so far was taken, if its end was not sent.
-    pub(super) fn end_with_trailers(&self, trailers: HeaderMap) {
+    #[cfg(feature = "grpc")]
+    pub(super) fn end_with_trailers(&self, trailers: ::hyper::HeaderMap) {
         if let Some(content) = &mut *self.content.borrow_mut()
             && self.ready.get() + self.queued.get() == 0
         {

@@ -13,9 +13,9 @@ use crate::web::DateLine;
 /// A request is refused as not processed, which is safe to retry (RFC 9113, 8.7), if no handler was called, or if
 /// it can be repeated by its method (RFC 9110, 9.2.2). Others get 503.
 pub(super) fn say(request: &InFlight, date: &DateLine<HeaderValue>) {
-    let has_begun = request.status.get() != 0;
     let is_grpc = request.is_grpc;
-    if has_begun {
+    if request.status.get() != 0 {
+        #[cfg(feature = "grpc")]
         if is_grpc {
             request.end_with_trailers(answer::unavailable_trailers());
         }

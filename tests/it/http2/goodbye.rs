@@ -92,7 +92,9 @@ fn in_the_lame_duck_a_client_is_told_with_its_next_answer_and_not_before() {
     busy.get(1, "/sleep/1");
     busy.get(3, "/sleep/9");
     web.rig.settle();
-    (idle.frames(), busy.frames());
+    for client in [&mut idle, &mut busy] {
+        client.frames();
+    }
     web.rig.signal(Signal::Term);
     web.rig.pass(SECOND / 2);
     assert_eq!((idle.frames(), busy.frames()), (vec![], vec![]), "no answer yet");
