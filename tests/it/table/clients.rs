@@ -235,9 +235,10 @@ impl Client {
 
     fn answers(&self) -> Vec<String> {
         match self.speaks {
-            Speaks::Http1 => self.seen.http1(),
             Speaks::Bytes => self.seen.plain(),
-            Speaks::Http2 | Speaks::Grpc => self.seen.http2(),
+            Speaks::Http2 | Speaks::Grpc if self.http2.is_some() => self.seen.http2(),
+            // Whoever has not said that it speaks HTTP/2 is answered over HTTP/1.1.
+            _ => self.seen.http1(),
         }
     }
 
@@ -283,10 +284,7 @@ impl Client {
     /// What it has seen, in a few words. `told`: whether it is worth a word that it was told to go elsewhere.
     pub fn words(&self, told: bool) -> String {
         let mut words = counted(self.answers());
-        let is_told = match self.speaks {
-            Speaks::Http1 => contains(&self.seen.bytes, b"onnection: close"),
-            _ => self.seen.goodbye,
-        };
+        let is_told = self.seen.goodbye || contains(&self.seen.bytes, b"onnection: close");
         let end = match (self.seen.reset, self.seen.closed) {
             (true, _) => "reset",
             (_, true) => "closed",
@@ -368,7 +366,7 @@ impl Seen {
         }
         // A stream whose head came before the phase.
         if answers.is_empty() && text.ends_with("0\r\n\r\n") {
-            answers.push("ends well".to_owned());
+            answers.push("answered".to_owned());
         }
         answers
     }
