@@ -3,9 +3,9 @@
 
 use std::net::TcpStream;
 
+use adieu::Supervisor;
 use adieu::http::http_types::{Request, Response, Result};
 use adieu::http::{Exchange, Http};
-use adieu::{Listener, Supervisor};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use smol::Async;
 
