@@ -15,10 +15,10 @@ use http_types::{Response, StatusCode};
 use log::{debug, error};
 
 use super::answer::{self, Fit, RequestForm};
+use super::ends::set_ends;
 use super::engine::decode;
 use super::guard::{Head, Refusal, Unframer, refuse};
 use super::handling::handle;
-use super::last_word::last_word;
 use super::resting::Resting;
 use super::sending::send;
 use super::shared::Http;
@@ -155,29 +155,31 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
         Ok(decoded) => decoded,
         Err(refusal) => return reject(wire, form, &head.to_string(), refusal).await,
     };
-    let handled = match head.asterisk {
+    let response = match head.asterisk {
         // About the server and not a resource, so not the handler's; it may have a body all the same.
         true => {
             drop(request);
-            Some(Response::new(StatusCode::Ok))
+            Response::new(StatusCode::Ok)
         }
         false => {
-            let connection = wire.connection();
-            request.set_peer_addr(Some(connection.peer()));
-            request.set_local_addr(Some(connection.server_address()));
+            set_ends(&mut request, wire.connection());
             let exchange = wire.http().exchanges.exchange(wire.connection(), head.clone());
             wire.client().set_exchange(exchange.clone());
             handle(wire, request, exchange, &mut upload).await?
         }
     };
-    let (mut answer, is_own) = match handled {
-        Some(response) => match upload.as_mut().and_then(|upload| upload.settle(wire)) {
-            Some(refusal) => (Fit::own(refusal.into(), form), true),
-            None => (check(wire, response, &head), false),
-        },
-        None => (Fit::own(last_word(), form), true),
+    let is_cut_off = wire.connection().is_cut_off();
+    let fault = match &mut upload {
+        Some(upload) if !is_cut_off => upload.settle(wire),
+        _ => None,
     };
-    let keep_alive = !is_own
+    let mut answer = match fault {
+        Some(refusal) => Fit::own(refusal.into(), form),
+        None => check(wire, response, &head),
+    };
+    answer.end_events_with(wire.connection().shutdown());
+    let keep_alive = !is_cut_off
+        && fault.is_none()
         && may_be_followed(wire, &head, &answer, &upload)
         && (!wire.connection().leaving() || next_has_arrived(wire, &upload).await);
     let status = answer.response.status();
@@ -198,14 +200,12 @@ async fn exchange<S: Stream>(wire: &mut Wire<S>, head: Head) -> io::Result<Next>
 /// Checks the response, and puts a 500 in its place if it cannot be sent.
 fn check<S: Stream>(wire: &Wire<S>, response: Response, head: &Head) -> Fit {
     let form = RequestForm::of(head);
-    let mut fit = Fit::check(response, form, head.upgrade).unwrap_or_else(|problem| {
+    Fit::check(response, form, head.upgrade).unwrap_or_else(|problem| {
         let name = wire.connection().context().name();
         let words = "the answer cannot be sent";
         error!(target: LOG, service = name, request:% = head; "{name}: {head}: {words}: {problem}");
         Fit::own(answer::plain(StatusCode::InternalServerError, ""), form)
-    });
-    fit.end_events_with(wire.connection().shutdown());
-    fit
+    })
 }
 
 /// Whether another request can come on this connection after this answer.

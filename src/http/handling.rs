@@ -10,31 +10,35 @@ use http_types::{Request, Response, StatusCode};
 use log::{debug, error};
 
 use super::answer;
+use super::last_word::last_word;
 use super::upload::{Upload, drive};
 use super::wire::Wire;
 use crate::net::Stream;
 use crate::web::Exchange;
 use crate::words::{LOG, panic_message};
 
-/// Has the handler answer, and feeds it the body meanwhile. `None`: it has missed the deadline, and was dropped.
+/// Has the handler answer, and feeds it the body meanwhile. In the last turn of a connection that is
+/// [cut off](crate::Connection::is_cut_off) the handler is dropped, and the last word is the answer.
 pub(super) async fn handle<S: Stream>(
     wire: &mut Wire<S>,
     request: Request,
     exchange: Exchange,
     upload: &mut Option<Upload>,
-) -> io::Result<Option<Response>> {
+) -> io::Result<Response> {
     let http = wire.http().clone();
     // Inside the guard even when it is called: a handler need not be an async fn.
     let handling = async { http.handle(request, exchange).await };
     let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind());
-    let handled = drive(wire, upload, |wire, cx| match wire.connection().is_cut_off() {
-        // In the last turn a handler gets no more time.
-        true => Poll::Ready(None),
-        false => handling.as_mut().poll(cx).map(Some),
-    });
-    let Some(handled) = handled.await? else { return Ok(None) };
+    // Kept here, and not handed from one future to the next: it is large.
+    let mut handled = None;
+    drive(wire, upload, |wire, cx| match wire.connection().is_cut_off() {
+        true => Poll::Ready(()),
+        false => handling.as_mut().poll(cx).map(|done| handled = Some(done)),
+    })
+    .await?;
+    let Some(handled) = handled else { return Ok(last_word()) };
     let name = wire.connection().context().name();
-    Ok(Some(match handled {
+    Ok(match handled {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             let status = match error.status() {
@@ -59,5 +63,5 @@ pub(super) async fn handle<S: Stream>(
             error!(target: LOG, service = name, panic = message; "{name}: the handler panicked: {message}");
             answer::plain(StatusCode::InternalServerError, "")
         }
-    }))
+    })
 }

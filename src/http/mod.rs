@@ -46,6 +46,7 @@ mod body;
 mod client;
 mod conversation;
 mod encoded_head;
+mod ends;
 mod engine;
 mod guard;
 mod handler;

@@ -19,6 +19,8 @@ use crate::world::{Asked, Seen, Stamp, World};
 /// The least that half a head is given, and a connection that lingers.
 const HEAD_GRACE: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_millis(100);
+/// However slowly it comes, a body may take so long.
+const BODY_ALLOWANCE: Duration = Duration::from_secs(5);
 /// An idle limit beyond this is never reached before the drain.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -237,9 +239,25 @@ impl Case<'_> {
             // The rest of the body never came, or came too late.
             400 if asked.last.is_none() && self.seen.half_closed => Ok(()),
             408 if asked.head.is_some() && self.paused(asked, at) >= self.body_time() => Ok(()),
+            408 if self.has_dripped(asked, at) => Ok(()),
+            // The last word at the deadline.
+            503 if self.was_cut_off_by(at) => Ok(()),
             408 if !in_time(asked) && at.time >= first.time + patience => Ok(()),
             status => Err(format!("{status} instead of {expected}")),
         }
+    }
+
+    /// Whether its body has had at least the time that every body has, however slow.
+    fn has_dripped(&self, asked: &Asked, answered: Stamp) -> bool {
+        asked.head.is_some_and(|head| answered.time >= head.time + BODY_ALLOWANCE)
+    }
+
+    /// Whether it is named as cut off, and the time was over by then. A slow client sees it later.
+    fn was_cut_off_by(&self, seen: Stamp) -> bool {
+        let until = until(self.world, self.world.plan.stages[self.plan.service]);
+        let was_over = until.min(self.watch.finished).is_some_and(|at| seen.time >= at);
+        was_over
+            && self.seen.peer.is_some_and(|peer| is_named(self.report, self.plan.service, peer))
     }
 
     /// The longest time for which a request stood still before it was answered.

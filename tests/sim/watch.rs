@@ -285,9 +285,8 @@ fn has_nothing_to_do(world: &World, plan: &ClientPlan, seen: &Seen) -> bool {
 /// It was accepted a moment ago and has sent nothing yet: it may still do so.
 fn is_fresh(world: &World, plan: &ClientPlan, seen: &Seen) -> bool {
     const FRESH: Duration = Duration::from_millis(20);
-    let silent = seen.answers.is_empty();
-    let is_http = matches!(world.plan.services[plan.service], ServicePlan::Http { .. });
-    silent && is_http && world.now() <= accepted_at(world, plan, seen).saturating_add(FRESH)
+    let silent = seen.answers.is_empty() && seen.raw_sent.is_empty();
+    silent && world.now() <= accepted_at(world, plan, seen).saturating_add(FRESH)
 }
 
 /// It was accepted, and has been half-closed at least; or it waits where accepting has trouble.
