@@ -3,7 +3,8 @@
 //! | file | what lives there |
 //! |---|---|
 //! | `talk.rs` | the requests in flight, and what the books say of them |
-//! | `paces.rs` | how fast a client sends and takes |
+//! | `paces.rs`, `talk/pacing.rs` | how fast a client sends and takes |
+//! | `talk/parting.rs` | requests whose client goes, or whose time is over |
 //! | `content.rs` | the content of an answer, watched for its end |
 
 mod content;

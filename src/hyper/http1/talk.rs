@@ -4,18 +4,20 @@
 //! has taken the last one. But it flushes what it has written: an answer is over with the first flush
 //! after its last part was handed over.
 
+mod pacing;
+mod parting;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Instant;
 
 use ::hyper::body::{Body, Incoming};
 use ::hyper::{Request, StatusCode, Version};
-use log::debug;
 
-use super::paces::{Paced, Paces};
+use super::paces::Paces;
 use crate::hyper::body::{self, RequestBody, Upload};
 use crate::hyper::io::{News, Wire};
 use crate::hyper::request::Line;
@@ -24,7 +26,6 @@ use crate::net::Stream;
 use crate::register::{ClientEnd, State, Waiting};
 use crate::server::Connection;
 use crate::web::{self, Exchange, Exchanges, Limits};
-use crate::words::LOG;
 
 /// How many requests of its pipeline a connection is answered after it should have gone: a client that always has
 /// one more is not served to the deadline.
@@ -251,62 +252,6 @@ impl<T: Stream> Talk<T> {
         }
     }
 
-    /// A wait for the client is over, and another one may begin: keeps its pace.
-    fn pace(&self, before: Doing, doing: Doing) {
-        if ![before, doing].iter().any(|it| matches!(it, Doing::Body(_) | Doing::Answer(_))) {
-            return;
-        }
-        let now = self.connection.clock().now();
-        self.paced(before, |paced, moved| paced.go_on(moved, now));
-        // What was moved while nobody waited.
-        self.paced(doing, |paced, moved| paced.go_on(moved, now));
-        self.hurry(doing, now);
-    }
-
-    /// Shortens the limit to what the client's pace allows. Tells whether that is any time at all.
-    fn hurry(&self, doing: Doing, now: Instant) -> bool {
-        let time = match doing {
-            Doing::Body(_) => self.limits.body_time,
-            _ => self.limits.answer_time,
-        };
-        let Some(until) = self.paced(doing, |paced, _| paced.wait(now)).flatten() else {
-            return true;
-        };
-        if now.checked_add(time).is_none_or(|limit| until < limit) {
-            self.connection.set_limit_at(Some(until));
-        }
-        until > now
-    }
-
-    /// What the client is waited for, if it is, with the bytes of it that were moved.
-    fn paced<R>(&self, doing: Doing, act: impl FnOnce(&mut Paced, u64) -> R) -> Option<R> {
-        let mut in_flight = self.in_flight.borrow_mut();
-        Some(match doing {
-            Doing::Body(_) => {
-                let request = in_flight.back_mut()?;
-                let moved = self.limits.body_size.saturating_sub(request.upload.left());
-                act(&mut request.paces(&self.limits).body, moved)
-            }
-            Doing::Answer(_) => {
-                let request = in_flight.front_mut()?;
-                let moved = self.sent.get().saturating_sub(self.wire.unreceived());
-                act(&mut request.paces(&self.limits).answer, moved)
-            }
-            Doing::Resting | Doing::Head | Doing::Handling => return None,
-        })
-    }
-
-    /// Whether the client has taken any of an answer though nothing could be written: the system has room for more
-    /// only when a third of its buffer is empty. If so, and if it is not too slow, it gets more time.
-    pub(super) fn takes_on(&self, doing: Doing) -> bool {
-        let now = self.connection.clock().now();
-        if self.paced(doing, |paced, moved| paced.go_on(moved, now)) != Some(true) {
-            return false;
-        }
-        self.connection.set_limit(self.limits.answer_time);
-        self.hurry(doing, now)
-    }
-
     /// How many requests there were.
     pub(super) fn asked(&self) -> u64 {
         self.asked.get()
@@ -314,66 +259,6 @@ impl<T: Stream> Talk<T> {
 
     pub(super) fn is_answering(&self) -> bool {
         !self.in_flight.borrow().is_empty()
-    }
-
-    /// Watches the client while a request is answered. Ready if something is new: bytes, or its end.
-    pub(super) fn poll_client(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.connection.client() {
-            ClientEnd::Open => self.wire.poll_ahead(cx),
-            ClientEnd::Closed if self.asks_client(cx) => self.wire.poll_gone(cx),
-            _ => Poll::Pending,
-        }
-    }
-
-    /// Whether somebody wants to know if a client that has closed its side is gone, and it may be asked: there is no
-    /// byte of an answer yet, and it knows interim ones.
-    fn asks_client(&self, cx: &Context<'_>) -> bool {
-        let in_flight = self.in_flight.borrow();
-        match in_flight.front() {
-            Some(request) if in_flight.len() == 1 => {
-                let is_wanted =
-                    || self.when_gone == WhenGone::Drop || request.exchange.is_client_watched(cx);
-                request.is_http11 && request.status.is_none() && is_wanted()
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether what is in flight is for nobody, and to be dropped.
-    pub(super) fn is_for_nobody(&self) -> bool {
-        let drops = self.when_gone != WhenGone::WorkOn || self.connection.draining();
-        drops && self.connection.client() == ClientEnd::Gone && self.is_answering()
-    }
-
-    /// The conversation is over. What it leaves of a client that is gone was dropped.
-    pub(super) fn note_dropped(&self) {
-        if self.connection.client() != ClientEnd::Gone {
-            return;
-        }
-        for request in self.in_flight.borrow().iter().filter(|it| it.handed_over.is_none()) {
-            self.connection.count_dropped();
-            let (name, peer) = (self.connection.context().name(), self.connection.peer());
-            debug!(
-                target: LOG, service = name, peer:%, request:% = request.line;
-                "{name}: {peer} is gone, {} was dropped", request.line
-            );
-        }
-    }
-
-    /// At the deadline: tells the client that its request was not answered, if there is no byte of an answer yet and
-    /// it takes the words without waiting. Tells whether it was told.
-    pub(super) fn say_last_word(&self, words: &str, cx: &mut Context<'_>) -> bool {
-        let mut in_flight = self.in_flight.borrow_mut();
-        let is_owed = in_flight.len() == 1 && in_flight[0].status.is_none();
-        if !is_owed || !self.wire.say(words.as_bytes(), cx) {
-            return false;
-        }
-        self.connection.count_sent(words.len());
-        if let Some(mut request) = in_flight.pop_front() {
-            request.status = Some(StatusCode::SERVICE_UNAVAILABLE);
-            self.is_answered(request);
-        }
-        true
     }
 
     /// Has the reader of a body hear that the client took too long.
