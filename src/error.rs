@@ -51,6 +51,13 @@ pub enum Error {
         /// The grace period.
         grace: Duration,
     },
+    /// What was named is no network whose peers can be [trusted](crate::TrustedPeers).
+    Trusted {
+        /// The network as it was given.
+        network: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// An admin server cannot have a handler at this path.
     Route {
         /// The path as it was given.
@@ -98,6 +105,10 @@ impl fmt::Display for Error {
                 let (reserved, grace) = (Seconds(*reserved), Seconds(*grace));
                 write!(f, "the stages reserve {reserved}, and the grace period is {grace}")
             }
+            Error::Trusted { network, why } => {
+                let examples = "such as 10.0.0.0/8, ::1 or unix";
+                write!(f, "{network:?} is not a network to trust, {examples}: {why}")
+            }
             Error::Route { path, why } => write!(f, "no handler can be at {path:?}: {why}"),
         }
     }
@@ -110,9 +121,11 @@ impl std::error::Error for Error {
             | Error::Bind { source, .. }
             | Error::HandedOver { source, .. }
             | Error::Signals(source) => Some(source),
-            Error::NoName | Error::SameName(_) | Error::Reserve { .. } | Error::Route { .. } => {
-                None
-            }
+            Error::NoName
+            | Error::SameName(_)
+            | Error::Reserve { .. }
+            | Error::Trusted { .. }
+            | Error::Route { .. } => None,
         }
     }
 }

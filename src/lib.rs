@@ -34,6 +34,7 @@
 //! | reload on SIGHUP | [`Signals::hangup`], [`Context::reloads`] |
 //! | spawn a task that belongs to a service; run work that blocks | [`Context::spawn`], [`Context::unblock`] |
 //! | race your own work against the shutdown | [`Shutdown::race`] |
+//! | see clients through a balancer that sends PROXY headers | [`ProxyProtocol`], with [`TrustedPeers`] |
 //! | limit connections | [`Server::max_connections`] and [`max_connections_per_peer`](Server::max_connections_per_peer) |
 //! | be taken out of a load balancer first | [`Supervisor::lame_duck`] |
 //! | send clients elsewhere when their connection is old; let connections go one by one | [`Server::max_age`], [`Supervisor::spread`] |
@@ -95,15 +96,18 @@ pub use grpc::Grpc;
 #[cfg(feature = "http")]
 pub use http::Http;
 pub use net::{
-    Listener, Peer, SocketListener, SocketStream, Stream, TcpListener, TcpStream, UnixListener,
-    UnixStream,
+    Listener, Peer, ResetWatch, SocketListener, SocketStream, Stream, TcpListener, TcpStream,
+    UnixListener, UnixStream,
 };
 pub use process::{Hangup, Signal, SignalSource, Signals, Terms, exit, signals};
 pub use register::{
     ClientEnd, ConnectionStatus, Counts, Latency, OpenByState, State, TaskStatus, Waiting,
 };
 pub use report::{Cause, ExitCodes, Outcome, Report, ServiceReport, Straggler, Unready};
-pub use server::{Connection, Protocol, Server, Tcp};
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use server::parts as proxy_parts;
+pub use server::{Connection, Protocol, ProxyProtocol, Server, Tcp, TrustedPeers};
 pub use service::{Context, Service};
 pub use shutdown::{GRACE, Phase, Shutdown, Trigger, shutdown};
 pub use slot::ServiceStatus;

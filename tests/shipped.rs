@@ -26,14 +26,6 @@ fn refuses(arguments: &[&str], code: i32, words: &str) {
     assert!(said.starts_with("error: ") && said.contains(words), "{arguments:?}: {said}");
 }
 
-fn ends_well(server: Server) -> String {
-    server.signal(libc::SIGTERM);
-    let (code, said, _) = server.end();
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.ends_with("a graceful bye\n"), "{said}");
-    said
-}
-
 // ---------------------------------------------------------------- what README and help say
 
 #[test]
@@ -62,7 +54,7 @@ fn the_log_that_the_help_speaks_of_has_the_requests_and_all_else() {
     let mut server = Server::spawn(adieu().args(LISTEN).env("RUST_LOG", level));
     let address = server.listening();
     answer(&mut ask(address, b"GET /logged HTTP/1.0\r\n\r\n"));
-    let said = ends_well(server);
+    let said = server.ends_well();
     for words in ["\"GET /logged\" 200", "INFO", "web listening on", "shutting down servers"] {
         assert!(said.contains(words), "{words}: {said}");
     }
@@ -157,7 +149,7 @@ fn a_timeline_is_empty_until_the_run_is_over() {
     assert!(!fs::read(&file).unwrap().is_empty(), "bad usage touches nothing");
     let (server, _) = Server::start(&["--timeline", &file]);
     assert!(fs::read(&file).unwrap().is_empty());
-    ends_well(server);
+    server.ends_well();
     let svg = fs::read_to_string(&file).unwrap();
     assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
 }
@@ -188,7 +180,7 @@ fn a_socket_that_is_handed_over_is_served_by_the_server_of_its_name() {
     let admin = server.listening();
     assert!(answer(&mut ask(address, b"GET / HTTP/1.0\r\n\r\n")).ends_with("Hello from web"));
     assert!(answer(&mut ask(admin, b"GET /livez HTTP/1.0\r\n\r\n")).starts_with("HTTP/1.1 200 "));
-    ends_well(server);
+    server.ends_well();
 }
 
 #[test]
@@ -213,7 +205,7 @@ fn what_is_not_for_this_process_is_not_taken() {
     let mut server = Server::spawn(command.env("LISTEN_PID", "1"));
     let address = server.listening();
     assert!(answer(&mut ask(address, b"GET / HTTP/1.0\r\n\r\n")).ends_with("Hello from web"));
-    ends_well(server);
+    server.ends_well();
 }
 
 // ---------------------------------------------------------------- examples
@@ -226,7 +218,12 @@ fn examples() -> Vec<(String, Vec<&'static str>)> {
     let names = files.filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
     let names = names.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned());
     names
-        .filter(|name| name != "hello" && (cfg!(feature = "grpc") || name != "three_protocols"))
+        .filter(|name| match name.as_str() {
+            "hello" => false,
+            "three_protocols" => cfg!(feature = "grpc"),
+            "axum" => cfg!(feature = "hyper"),
+            _ => true,
+        })
         .map(|name| match name.as_str() {
             "three_protocols" => (name, vec!["--http", "--grpc", "--tcp"]),
             "daemon" => (name, vec!["--listen", "--admin"]),
@@ -249,7 +246,7 @@ fn every_example_listens_where_it_is_told_to_says_so_and_says_goodbye() {
             let address = server.listening();
             assert!(address.ip().is_loopback() && bound::connect(address).is_ok(), "{name}");
         }
-        ends_well(server);
+        server.ends_well();
     }
 }
 
@@ -276,5 +273,5 @@ fn the_stream_example_streams_to_who_asks_at_the_address_it_was_given() {
     stream.read_exact(&mut start).unwrap();
     assert!(start.starts_with(b"HTTP/1.1 200 OK\r\n"));
     drop(stream);
-    ends_well(server);
+    server.ends_well();
 }

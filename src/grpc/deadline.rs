@@ -7,7 +7,6 @@ use std::time::Duration;
 use ::hyper::Response;
 use ::hyper::header::HeaderMap;
 use futures_lite::future;
-use smol::Timer;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -33,13 +32,13 @@ pub(super) fn of(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// The answer, or DEADLINE_EXCEEDED once the time is up.
+/// The answer, or DEADLINE_EXCEEDED once `time` is up.
 pub(super) async fn within(
-    limit: Duration,
+    time: impl Future<Output = ()>,
     answer: impl Future<Output = Result<Answer, Infallible>>,
 ) -> Result<Answer, Infallible> {
     let too_late = async {
-        Timer::after(limit).await;
+        time.await;
         Ok(Status::deadline_exceeded("the call took longer than the client allows").into_http())
     };
     future::or(answer, too_late).await

@@ -5,9 +5,10 @@
 //! and tonic-prost are enough for a service, generated with `build_transport(false)`. All four kinds of calls
 //! work. From the cause on the health service says NOT_SERVING. When the drain begins clients are told with
 //! GOAWAY, calls in flight finish, and later ones are refused so that clients try them elsewhere. A call that
-//! misses the deadline ends as UNAVAILABLE: its connection is gone.
+//! misses the deadline ends as UNAVAILABLE.
 
 mod deadline;
+mod ending;
 mod health;
 
 use std::collections::HashMap;
@@ -26,7 +27,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::error::Error;
-use crate::hyper::{Hyper, Limits, RequestBody, tower};
+use crate::hyper::{Exchange, Hyper, Limits, RequestBody, tower};
 use crate::net::SocketListener;
 use crate::server::Server;
 use deadline::Answer;
@@ -62,11 +63,12 @@ use health::Health;
 /// # }
 /// ```
 ///
-/// A `grpc-timeout` that a client sends is kept: a call that is not answered in time, or whose
+/// A `grpc-timeout` that a client sends is kept, by the supervisor's clock: a call that is not answered in time, or whose
 /// stream of answers has not begun, ends as DEADLINE_EXCEEDED.
 pub struct Grpc {
     routes: HashMap<&'static str, Route>,
     health: HealthReporter,
+    end_streams: bool,
 }
 
 type Route = Box<
@@ -91,7 +93,7 @@ impl Grpc {
     pub fn new() -> Grpc {
         let health = HealthReporter::new();
         let service = Health::new(HealthService::from_health_reporter(health.clone()));
-        let mut grpc = Grpc { routes: HashMap::new(), health };
+        let mut grpc = Grpc { routes: HashMap::new(), health, end_streams: false };
         grpc.route(HealthServer::new(service));
         grpc
     }
@@ -119,6 +121,17 @@ impl Grpc {
             + 'static,
     {
         self.routes.insert(S::NAME, Box::new(tower(service)));
+    }
+
+    /// Sets whether streams of answers end with the drain: what they have ready is still sent, then the client gets
+    /// UNAVAILABLE and may call again elsewhere. If not, the drain waits for them. Default: false, since a client
+    /// cannot tell such an end from a failure. A service can also end a stream of its own with
+    /// [`Exchange::until_shutdown`]; then the client sees OK.
+    ///
+    /// Calls that have not been answered yet finish in any case.
+    pub fn end_streams(mut self, end: bool) -> Grpc {
+        self.end_streams = end;
+        self
     }
 
     /// Where the health of the services is told. It is at first SERVING for each, and for all of
@@ -150,14 +163,22 @@ impl Service<Request<RequestBody>> for Grpc {
     fn call(&self, request: Request<RequestBody>) -> Answering {
         // A path is `/package.Service/Method`.
         let service = request.uri().path().split('/').nth(1).unwrap_or_default();
+        let exchange = request.extensions().get::<Exchange>().cloned();
         let limit = deadline::of(request.headers());
+        let time = exchange.as_ref().zip(limit).map(|(exchange, limit)| exchange.sleep(limit));
         let Some(route) = self.routes.get(service) else {
             let unknown = Status::unimplemented(format!("there is no service {service:?}"));
             return Box::pin(std::future::ready(Ok(unknown.into_http())));
         };
-        match limit {
-            None => route.call(request),
-            Some(limit) => Box::pin(deadline::within(limit, route.call(request))),
+        let mut answer = route.call(request);
+        if let Some(time) = time {
+            answer = Box::pin(deadline::within(time, answer));
+        }
+        match exchange.filter(|_| self.end_streams) {
+            Some(exchange) => Box::pin(async move {
+                answer.await.map(|answer| ending::with_shutdown(answer, &exchange))
+            }),
+            None => answer,
         }
     }
 }

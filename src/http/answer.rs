@@ -101,7 +101,7 @@ impl Fit {
         let Fit { response, fields } = self;
         let is_endless =
             matches!(fields.end(), End::Chunks | End::Close) && response.len().is_none();
-        let kind = response.header(CONTENT_TYPE).map(|values| values.last().as_str());
+        let kind = response.header(CONTENT_TYPE).map(|values| values.last().as_str().as_bytes());
         if is_endless && kind.is_some_and(is_event_stream) {
             let events = UntilShutdown::new(response.take_body(), shutdown);
             response.set_body(Body::from_reader(events, None));

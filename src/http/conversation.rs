@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use futures_lite::future;
 use http_types::{Response, StatusCode};
-use log::{debug, error, log_enabled};
+use log::{debug, error};
 
 use super::answer::{self, Fit, RequestForm};
 use super::ends::set_ends;
@@ -28,11 +28,8 @@ use super::wire::{Filled, Wire};
 use crate::net::Stream;
 use crate::register::State;
 use crate::server::{Connection, linger};
-use crate::web::End;
+use crate::web::{self, End, is_logged};
 use crate::words::LOG;
-
-/// The log target of the access log; at level debug, so that nobody has it by accident.
-const ACCESS: &str = "adieu::access";
 
 /// What becomes of a connection after an exchange.
 enum Next {
@@ -245,7 +242,7 @@ async fn next_has_arrived<S: Stream>(wire: &mut Wire<S>, upload: &Option<Upload>
 
 /// When an exchange began; `None` if nobody wants its line in the access log.
 fn access_begins<S: Stream>(wire: &Wire<S>) -> Option<Instant> {
-    log_enabled!(target: ACCESS, log::Level::Debug).then(|| wire.connection().clock().now())
+    is_logged().then(|| wire.connection().clock().now())
 }
 
 fn log_access<S: Stream>(
@@ -257,11 +254,5 @@ fn log_access<S: Stream>(
 ) {
     let Some(began) = began else { return };
     let took = wire.connection().clock().now().saturating_duration_since(began);
-    let name = wire.connection().context().name();
-    let peer = wire.connection().peer();
-    let (status, took_ms) = (status as u16, took.as_secs_f64() * 1e3);
-    debug!(
-        target: ACCESS, service = name, peer:%, request:%, status, sent, took_ms;
-        "{name} {peer} \"{request}\" {status} {sent} B {took:.1?}"
-    );
+    web::log_access(wire.connection(), request, status as u16, sent as u64, took);
 }

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use ::hyper::body::Body;
-use ::hyper::header::{ALLOW, CONNECTION, HeaderMap, HeaderValue};
+use ::hyper::header::{ALLOW, CONNECTION, HeaderMap, HeaderValue, RETRY_AFTER};
 use ::hyper::service::Service;
 use ::hyper::{Request, Response, StatusCode};
 use futures_lite::FutureExt;
@@ -13,8 +13,9 @@ use super::body::{RequestBody, Upload};
 use super::fault::{Fault, HyperError};
 use super::fit::RequestForm;
 use super::request;
+use super::settings::Hyper;
 use crate::server::Connection;
-use crate::web::{AnswerFields, DateLine};
+use crate::web::{self, AnswerFields, DateLine};
 use crate::words::{LOG, panic_message};
 
 /// What goes to the service; it may allow less.
@@ -75,7 +76,7 @@ impl Asker {
     }
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(::hyper::header::CONTENT_TYPE);
     cfg!(feature = "grpc") && kind.is_some_and(|it| it.as_bytes().starts_with(b"application/grpc"))
 }
@@ -87,8 +88,31 @@ fn grpc_status(status: StatusCode) -> tonic::Status {
         StatusCode::PAYLOAD_TOO_LARGE => tonic::Status::resource_exhausted(words),
         StatusCode::REQUEST_TIMEOUT => tonic::Status::deadline_exceeded(words),
         StatusCode::METHOD_NOT_ALLOWED => tonic::Status::unimplemented(words),
+        StatusCode::SERVICE_UNAVAILABLE => tonic::Status::unavailable(words),
         _ => tonic::Status::internal(words),
     }
+}
+
+/// The head of the answer to a request over HTTP/2 whose handler is out of time. It has no content.
+pub(super) fn unavailable(is_grpc: bool, date: &DateLine<HeaderValue>) -> Response<()> {
+    let form = RequestForm::HTTP2;
+    let asker = Asker { form, is_grpc };
+    let mut response: Response<Option<String>> = asker.refusal(StatusCode::SERVICE_UNAVAILABLE);
+    if !is_grpc {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(web::RETRY_AFTER));
+    }
+    let fields = asker.form.own(&response);
+    asker.form.prepare(&mut response, &fields, date);
+    response.map(|_| ())
+}
+
+/// How a stream of messages ends that is not waited for any longer.
+#[cfg(feature = "grpc")]
+pub(crate) fn unavailable_trailers() -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    let status = grpc_status(StatusCode::SERVICE_UNAVAILABLE);
+    status.add_header(&mut trailers).expect("its words are plain text");
+    trailers
 }
 
 /// An answer that is fit to be sent, with a body where content follows.
@@ -100,11 +124,10 @@ pub(super) struct Answer<B> {
 /// Has the service answer; or answers in its stead, where it must not be asked, has panicked, has met a
 /// body that keeps to no limit, or has said what is not true of its answer.
 pub(super) async fn ask<S: Answers>(
-    service: &S,
+    hyper: &Hyper<S>,
     request: Request<RequestBody>,
     upload: &Upload,
     connection: &Connection,
-    date: &DateLine<HeaderValue>,
 ) -> Result<Answer<S::Content>, S::Error> {
     let asker = Asker::of(&request);
     let name = connection.context().name();
@@ -116,12 +139,15 @@ pub(super) async fn ask<S: Answers>(
         );
         asker.refusal(status)
     };
-    let refused = upload.fault().map(Fault::status).map_or(request::check(&request), Err);
+    let refused = upload
+        .fault()
+        .map(Fault::status)
+        .map_or_else(|| request::check(&request, &hyper.limits), Err);
     let mut response = match refused {
         Err(status) => refuse(status),
         Ok(()) => {
             // Inside the guard even when it is called: a service need not be an async fn.
-            let answering = async { service.call(request).await };
+            let answering = async { hyper.service.call(request).await };
             let answered = AssertUnwindSafe(answering).catch_unwind().await;
             match (answered, upload.fault()) {
                 (Ok(_), Some(fault)) => refuse(fault.status()),
@@ -143,6 +169,6 @@ pub(super) async fn ask<S: Answers>(
         response = asker.refusal(StatusCode::INTERNAL_SERVER_ERROR);
         asker.form.own(&response)
     });
-    asker.form.prepare(&mut response, &fields, date);
+    asker.form.prepare(&mut response, &fields, &hyper.date);
     Ok(Answer { response, fields })
 }

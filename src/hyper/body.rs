@@ -47,6 +47,8 @@ struct State {
     left: u64,
     /// What has come while nobody read.
     gathered: Vec<u8>,
+    /// Whether nothing more will come: the client has closed its side, and an engine has not been told.
+    is_broken_off: bool,
     /// Why the body has ended early.
     fault: Option<Fault>,
     /// The same for its reader, who has not heard of it.
@@ -74,6 +76,7 @@ fn shared(source: Source, is_empty: bool, length: u64, most: u64) -> (RequestBod
         source,
         left: most,
         gathered: Vec::new(),
+        is_broken_off: false,
         // What says that it is too large need not come.
         fault: (length > most).then_some(Fault::TooLarge),
         error: None,
@@ -121,6 +124,20 @@ impl Upload {
         }
     }
 
+    /// Nothing more will come: if the body is not whole by now, its reader hears of it behind what has come.
+    pub(super) fn break_off(&self) {
+        if let Some(shared) = &self.0 {
+            let state = &mut *lock(shared);
+            state.is_broken_off = true;
+            state.reader.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// How many bytes may still come.
+    pub(super) fn left(&self) -> u64 {
+        self.0.as_ref().map_or(0, |shared| lock(shared).left)
+    }
+
     /// What was wrong with the body, if anything was.
     pub(super) fn fault(&self) -> Option<Fault> {
         lock(self.0.as_ref()?).fault
@@ -160,6 +177,9 @@ impl State {
         };
         let frame = match polled {
             Poll::Ready(frame) => frame,
+            Poll::Pending if self.is_broken_off => {
+                Some(Err("the client has closed its side".into()))
+            }
             Poll::Pending => {
                 self.wait(cx);
                 return Poll::Pending;

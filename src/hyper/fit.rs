@@ -20,6 +20,10 @@ pub(super) struct RequestForm {
 }
 
 impl RequestForm {
+    /// That of a request over HTTP/2 of which no more is known.
+    pub(super) const HTTP2: RequestForm =
+        RequestForm { version: web::Version::Http2, to_head: false, upgrade: false };
+
     pub(super) fn of<B>(request: &Request<B>) -> RequestForm {
         let version = match request.version() {
             Version::HTTP_2 => web::Version::Http2,
@@ -103,6 +107,10 @@ impl Rest {
         self.0 == Some(0)
     }
 
+    pub(super) fn is_unknown(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Takes the next frame of the content of an answer of the service `name`, behind which there is no
     /// more if `is_end`. Tells whether it is the last. After an error, which is logged, the answer must
     /// not look whole.
@@ -130,6 +138,6 @@ impl Rest {
     }
 }
 
-fn date_value(now: SystemTime) -> HeaderValue {
+pub(super) fn date_value(now: SystemTime) -> HeaderValue {
     HeaderValue::from_str(&httpdate::fmt_http_date(now)).expect("a date is plain text")
 }

@@ -15,7 +15,10 @@ use ::hyper::rt::{Read, ReadBufCursor, Write};
 use async_channel::{Receiver, Sender};
 
 use super::opening::Opening;
+use super::portions::{Next, begins_with_request};
 use crate::net::Stream;
+use crate::register::ClientEnd;
+use crate::web::Probe;
 
 /// How much is read at once, in bytes.
 const READ: usize = 16 * 1024;
@@ -42,6 +45,9 @@ struct Shared<S> {
     stream: S,
     /// What was read before the engine asked for it.
     early: Vec<u8>,
+    next: Next,
+    /// Asks a client that has closed its side whether it is gone.
+    probe: Option<Box<Probe>>,
     /// How much may be read before the other tasks get a turn: an engine reads on for as long as
     /// something comes.
     turn: usize,
@@ -49,8 +55,6 @@ struct Shared<S> {
     more: bool,
     /// Whether the next read looks at the socket, even if nobody has said that something is there.
     look: bool,
-    /// Whether the client has closed its side.
-    ended: bool,
     /// Whether the stream is reset if it is closed now.
     resets: bool,
     news: News,
@@ -73,19 +77,23 @@ pub(super) struct News {
     pub(super) flushes: u64,
     /// Whether the engine has written the last that it had to write.
     pub(super) is_closing: bool,
+    /// What is known of the client's end.
+    pub(super) client: ClientEnd,
 }
 
 /// Makes the two ends of a stream.
 pub(super) fn io<S: Stream>(stream: S, opening: Opening) -> (Io<S>, Wire<S>) {
+    let next = if opening.is_http2() { Next::Any } else { Next::Head };
     let early = opening.0;
     let news = News { received: early.len(), has_received: true, ..News::default() };
     let shared = Arc::new(Mutex::new(Shared {
         stream,
         early,
+        next,
+        probe: None,
         turn: 0,
         more: false,
         look: false,
-        ended: false,
         resets: false,
         news,
     }));
@@ -114,9 +122,26 @@ impl<S: Stream> Wire<S> {
     /// What the engine was given so far belongs to a request that is known. Tells how often all was
     /// written by now.
     pub(super) fn forget(&self) -> u64 {
-        let news = &mut lock(&self.shared).news;
+        let Shared { news, next, .. } = &mut *lock(&self.shared);
+        if let Next::Any = next {
+            *next = Next::Head;
+        }
         news.has_received = false;
         news.flushes
+    }
+
+    /// The engine knows a request's head, behind which comes a body of this length; `None` is chunks.
+    pub(super) fn expect_body(&self, length: Option<u64>) {
+        lock(&self.shared).next = Next::behind_head(length);
+    }
+
+    /// Whether the next request is here, all of it, though the engine does not know of it yet.
+    pub(super) fn next_has_arrived(&self, cx: &mut Context<'_>) -> bool {
+        let shared = &mut *lock(&self.shared);
+        let is_between = matches!(shared.next, Next::Head);
+        is_between
+            && (begins_with_request(&shared.early)
+                || shared.poll_early(cx).is_ready() && begins_with_request(&shared.early))
     }
 
     /// Has the next read look at the socket, even if nobody has said that something is there.
@@ -125,20 +150,37 @@ impl<S: Stream> Wire<S> {
     }
 
     /// Reads ahead once, while a request is answered, so that a client that is gone is noticed. Ready
-    /// if the engine may have something to do: with bytes, or with the error. A client that has only
-    /// closed its side may still wait for its answer.
-    pub(super) fn poll_ahead(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shared = &mut *lock(&self.shared);
-        if shared.ended || !shared.early.is_empty() {
+    /// if something is new: bytes, or the client's end.
+    pub(super) fn poll_ahead(&self, cx: &mut Context<'_>) -> Poll<()> {
+        lock(&self.shared).poll_ahead(cx)
+    }
+
+    /// Asks a client that has closed its side whether it is gone. Ready once it is. Nothing of an answer may have
+    /// been written.
+    pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Shared { stream, probe, news, .. } = &mut *lock(&self.shared);
+        if probe.is_none() && news.is_blocked {
             return Poll::Pending;
         }
-        SCRATCH.with_borrow_mut(|scratch| {
-            ready!(shared.stream.poll_readable(cx))?;
-            let amount = ready!(Pin::new(&mut shared.stream).poll_read(cx, scratch))?;
-            shared.note_read(amount);
-            shared.early.extend_from_slice(&scratch[..amount]);
-            Poll::Ready(Ok(()))
-        })
+        let probe = probe.get_or_insert_with(|| Box::new(Probe::new(stream)));
+        ready!(probe.poll_gone(stream, cx));
+        news.client = ClientEnd::Gone;
+        Poll::Ready(())
+    }
+
+    /// Writes in the engine's place, as much as the client takes without waiting. Tells whether that is all.
+    pub(super) fn say(&self, words: &[u8], cx: &mut Context<'_>) -> bool {
+        let shared = &mut *lock(&self.shared);
+        if shared.news.is_blocked {
+            return false;
+        }
+        let written = shared.poll_write(cx, |stream, cx| stream.poll_write(cx, words));
+        matches!(written, Poll::Ready(Ok(amount)) if amount == words.len())
+    }
+
+    /// How many bytes that were written the client has not received yet, as far as that is known.
+    pub(super) fn unreceived(&self) -> u64 {
+        lock(&self.shared).stream.unreceived().unwrap_or(0) as u64
     }
 
     /// If the stream is closed while this is so, the client's end of it is reset.
@@ -163,17 +205,54 @@ impl<S: Stream> Wire<S> {
 }
 
 impl<S: Stream> Shared<S> {
-    fn note_read(&mut self, amount: usize) {
-        self.ended = amount == 0;
-        self.news.received += amount;
+    /// Reads at most so many bytes into `scratch`.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<io::Result<usize>> {
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, scratch));
+        match read {
+            Ok(0) => self.news.client = ClientEnd::Closed,
+            Ok(amount) => self.news.received += amount,
+            Err(_) => self.news.client = ClientEnd::Gone,
+        }
+        Poll::Ready(read)
     }
 
-    fn note_write(&mut self, written: &Poll<io::Result<usize>>) {
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.news.client != ClientEnd::Open || self.early.len() >= READ {
+            return Poll::Pending;
+        }
+        if ready!(self.stream.poll_readable(cx)).is_err() {
+            self.news.client = ClientEnd::Gone;
+            return Poll::Ready(());
+        }
+        self.poll_early(cx)
+    }
+
+    /// Reads once, though the engine has not asked for it, and though nobody has said that something is there.
+    fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let amount = ready!(self.poll_fill(cx, scratch)).unwrap_or(0);
+            self.early.extend_from_slice(&scratch[..amount]);
+            Poll::Ready(())
+        })
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(probe) = &mut self.probe {
+            ready!(probe.poll_ask(&mut self.stream, cx))?;
+        }
+        let written = write(Pin::new(&mut self.stream), cx);
         self.news.is_blocked = written.is_pending();
         self.news.writes += u64::from(written.is_ready());
-        if let Poll::Ready(Ok(amount)) = written {
-            self.news.sent += amount;
+        match written {
+            Poll::Ready(Ok(amount)) => self.news.sent += amount,
+            Poll::Ready(Err(_)) => self.news.client = ClientEnd::Gone,
+            Poll::Pending => {}
         }
+        written
     }
 
     fn poll_read(
@@ -183,8 +262,9 @@ impl<S: Stream> Shared<S> {
         mut put: impl FnMut(&[u8]),
     ) -> Poll<io::Result<()>> {
         if !self.early.is_empty() {
-            let amount = self.early.len().min(room);
+            let amount = self.next.portion(&self.early).min(room);
             put(&self.early[..amount]);
+            self.next.give(amount);
             self.news.has_received = true;
             self.early.drain(..amount);
             if self.early.is_empty() {
@@ -205,13 +285,15 @@ impl<S: Stream> Shared<S> {
         self.look = false;
         SCRATCH.with_borrow_mut(|scratch| {
             let most = scratch.len().min(room);
-            let read = Pin::new(&mut self.stream).poll_read(cx, &mut scratch[..most]);
+            let read = self.poll_fill(cx, &mut scratch[..most]);
             self.more = matches!(read, Poll::Ready(Ok(amount)) if amount == most);
             let amount = ready!(read)?;
             self.turn = self.turn.saturating_sub(amount);
-            self.note_read(amount);
             self.news.has_received |= amount > 0;
-            put(&scratch[..amount]);
+            let portion = self.next.portion(&scratch[..amount]);
+            put(&scratch[..portion]);
+            self.next.give(portion);
+            self.early.extend_from_slice(&scratch[portion..amount]);
             Poll::Ready(Ok(()))
         })
     }
@@ -250,10 +332,7 @@ impl<S: Stream> Write for Io<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let shared = &mut *lock(&self.shared);
-        let written = Pin::new(&mut shared.stream).poll_write(cx, buf);
-        shared.note_write(&written);
-        written
+        lock(&self.shared).poll_write(cx, |stream, cx| stream.poll_write(cx, buf))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -261,6 +340,9 @@ impl<S: Stream> Write for Io<S> {
         let flushed = Pin::new(&mut shared.stream).poll_flush(cx);
         shared.news.is_blocked = flushed.is_pending();
         shared.news.flushes += u64::from(flushed.is_ready());
+        if let Poll::Ready(Err(_)) = flushed {
+            shared.news.client = ClientEnd::Gone;
+        }
         flushed
     }
 
@@ -282,9 +364,6 @@ impl<S: Stream> Write for Io<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let shared = &mut *lock(&self.shared);
-        let written = Pin::new(&mut shared.stream).poll_write_vectored(cx, bufs);
-        shared.note_write(&written);
-        written
+        lock(&self.shared).poll_write(cx, |stream, cx| stream.poll_write_vectored(cx, bufs))
     }
 }

@@ -9,7 +9,7 @@
 //! | `opening.rs` | the first bytes of a connection |
 //! | `http1/` | a conversation over HTTP/1.1, driven by hyper |
 //! | `http2/` | a conversation over HTTP/2, driven by h2 |
-//! | `io.rs` | the stream as either engine reads and writes it |
+//! | `io.rs`, `portions.rs` | the stream as either engine reads and writes it; how much of it hyper is given at once |
 //! | `request.rs`, `body.rs` | a request's head, checked; its body, within the limits |
 //! | `answer.rs` | the service asked |
 //! | `fit.rs` | the head of its answer made fit to be sent, and its content held to it |
@@ -28,6 +28,7 @@ mod http1;
 mod http2;
 mod io;
 mod opening;
+mod portions;
 mod request;
 mod runtime;
 mod settings;
@@ -47,11 +48,14 @@ use crate::error::Error;
 use crate::net::{Listener, SocketListener, SocketStream, Stream};
 use crate::server::{Connection, Protocol, Server};
 pub use crate::web::{Exchange, Limits};
+#[cfg(feature = "grpc")]
+pub(crate) use answer::unavailable_trailers;
 pub use body::RequestBody;
 pub use fault::BodyError;
 use fault::HyperError;
 pub use runtime::Timer;
 pub use settings::Hyper;
+use settings::WhenGone;
 pub use tower::{Tower, tower};
 
 impl<S> Hyper<S> {
@@ -84,7 +88,13 @@ where
 {
     /// Sets the limits of a hyper server.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.protocol_mut().limits = limits;
+        self.protocol_mut().limits = Rc::new(limits);
+        self
+    }
+
+    /// Sets what becomes of a handler whose client is gone: see [`Hyper::drop_handler_when_client_goes`].
+    pub fn drop_handler_when_client_goes(mut self, drops: bool) -> Self {
+        self.protocol_mut().when_gone = WhenGone::chosen(drops);
         self
     }
 }

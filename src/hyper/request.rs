@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use ::hyper::header::HOST;
+use ::hyper::header::{HOST, HeaderName, HeaderValue};
 use ::hyper::{Method, Request, StatusCode, Uri, Version};
 
-use crate::web::{check_bytes, check_host};
+use crate::web::{Limits, check_bytes, check_host};
 
 /// The request line, as logs and reports show it.
 pub(super) struct Line(Method, Uri);
@@ -13,6 +13,11 @@ pub(super) struct Line(Method, Uri);
 impl Line {
     pub(super) fn of<B>(request: &Request<B>) -> Line {
         Line(request.method().clone(), request.uri().clone())
+    }
+
+    /// Whether the request can be repeated (RFC 9110, 9.2.2).
+    pub(super) fn is_idempotent(&self) -> bool {
+        self.0.is_idempotent()
     }
 }
 
@@ -25,16 +30,17 @@ impl AsRef<str> for Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.0, self.1.path())
+        write!(f, "{} {}", self.0, self.as_ref())
     }
 }
 
 /// Whether a request may go to the service; if not, the status that it is answered with.
 ///
-/// The engines have checked its syntax. What they leave to their users is checked here: which host the
+/// The engines have checked its syntax, and keep it in bounds of their own. What they leave to their users is checked here: which host the
 /// request is for, and that no two readers of it could think of two (RFC 9112, 3.2; RFC 9113, 8.3.1), or
 /// of two targets.
-pub(super) fn check<B>(request: &Request<B>) -> Result<(), StatusCode> {
+pub(super) fn check<B>(request: &Request<B>, limits: &Limits) -> Result<(), StatusCode> {
+    check_size(request, limits)?;
     let is_http2 = request.version() == Version::HTTP_2;
     if request.method() == Method::CONNECT {
         // Over HTTP/1.1 a service can answer it, with an upgrade of the connection.
@@ -43,6 +49,25 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), StatusCode> {
     match names_one_host(request) && names_one_target(request.uri()) {
         true => Ok(()),
         false => Err(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// The limits are those of a head in the form of HTTP/1.1, whatever the version.
+fn check_size<B>(request: &Request<B>, limits: &Limits) -> Result<(), StatusCode> {
+    let (uri, fields) = (request.uri(), request.headers());
+    let part = |part: Option<&str>| part.map_or(0, str::len);
+    let target = part(uri.scheme_str())
+        + part(uri.authority().map(|it| it.as_str()))
+        + part(uri.path_and_query().map(|it| it.as_str()));
+    let line = request.method().as_str().len() + target + "  HTTP/1.1\r\n".len();
+    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    let head = line + fields.iter().map(size).sum::<usize>() + 2;
+    match () {
+        () if line > limits.head_size => Err(StatusCode::URI_TOO_LONG),
+        () if head > limits.head_size || fields.len() > limits.headers => {
+            Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+        }
+        () => Ok(()),
     }
 }
 
@@ -97,7 +122,7 @@ mod tests {
                 request = request.header(HOST, *host);
             }
             let request = request.body(()).expect("it is a request");
-            assert_eq!(check(&request).is_ok(), passes, "{request:?}");
+            assert_eq!(check(&request, &Limits::default()).is_ok(), passes, "{request:?}");
         }
     }
 
@@ -106,7 +131,7 @@ mod tests {
         for (version, passes) in [(Version::HTTP_11, true), (Version::HTTP_2, false)] {
             let request = Request::builder().version(version).method("CONNECT").uri("a:80");
             let request = request.body(()).expect("it is a request");
-            assert_eq!(check(&request).is_ok(), passes);
+            assert_eq!(check(&request, &Limits::default()).is_ok(), passes);
         }
     }
 }

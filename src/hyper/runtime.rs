@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 /// The system's clock, for what is turned on in hyper's settings, such as its own time limit for heads.
-/// (The supervisor's own clock hands out sleeps that are not `Send`, which hyper's must be.)
+/// (hyper asks for it where no supervisor is known.)
 #[derive(Clone, Copy, Debug)]
 pub struct Timer;
 

@@ -1,6 +1,7 @@
 //! A service and how its connections are to be served.
 
 use std::fmt;
+use std::rc::Rc;
 
 use ::hyper::header::HeaderValue;
 use ::hyper::server::conn::http1;
@@ -30,11 +31,30 @@ use crate::web::{DateLine, Exchanges};
 /// HTTP/1.1 and the stream in HTTP/2, as hyper has it: answer with a status instead.
 pub struct Hyper<S> {
     pub(super) service: S,
-    pub(super) limits: Limits,
+    // Shared with each connection.
+    pub(super) limits: Rc<Limits>,
+    pub(super) when_gone: WhenGone,
     pub(super) http1: SetUp<http1::Builder>,
     pub(super) http2: SetUp<h2::server::Builder>,
     pub(super) date: DateLine<HeaderValue>,
     pub(super) exchanges: Exchanges,
+}
+
+/// What becomes of a handler whose client is gone.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum WhenGone {
+    /// It is dropped if the client is seen to be gone; nobody asks.
+    DropIfReset,
+    /// It is dropped, and a client that has closed its side is asked.
+    Drop,
+    /// It works on until the drain.
+    WorkOn,
+}
+
+impl WhenGone {
+    pub(super) fn chosen(drops: bool) -> WhenGone {
+        if drops { WhenGone::Drop } else { WhenGone::WorkOn }
+    }
 }
 
 type SetUp<Builder> = Box<dyn Fn(&mut Builder)>;
@@ -51,7 +71,8 @@ impl<S> Hyper<S> {
     pub fn new(service: S) -> Hyper<S> {
         Hyper {
             service,
-            limits: Limits::default(),
+            limits: Rc::default(),
+            when_gone: WhenGone::DropIfReset,
             http1: Box::new(|_| {}),
             http2: Box::new(|_| {}),
             date: DateLine::default(),
@@ -61,7 +82,19 @@ impl<S> Hyper<S> {
 
     /// Sets the limits.
     pub fn limits(mut self, limits: Limits) -> Hyper<S> {
-        self.limits = limits;
+        self.limits = Rc::new(limits);
+        self
+    }
+
+    /// Sets what becomes of a handler, or of the body of an answer, whose client is gone.
+    ///
+    /// By default it is dropped if the client has reset the connection, or over HTTP/2 the stream: services of
+    /// the tokio world expect that. With `true` it is also dropped if a client of HTTP/1.1 has closed its side and
+    /// turns out to be gone: the server asks it as for [`Exchange::client_gone`](super::Exchange::client_gone).
+    /// With `false` it works on. In the drain it is dropped in any case. What is dropped is
+    /// [counted](crate::Counts::dropped).
+    pub fn drop_handler_when_client_goes(mut self, drops: bool) -> Hyper<S> {
+        self.when_gone = WhenGone::chosen(drops);
         self
     }
 
@@ -72,8 +105,9 @@ impl<S> Hyper<S> {
     }
 
     /// Has `set_up` change h2's settings of each HTTP/2 connection. Before it come the defaults here: 200
-    /// streams at once, a window of 512 KiB for each and of 1 MiB for all of them, 16 KiB of header
-    /// fields, 128 KiB of an answer in h2's own buffer.
+    /// streams at once, a window of 512 KiB for each and of 1 MiB for all of them, 128 KiB of an answer in h2's own
+    /// buffer, and as much of header fields as [`head_size`](Limits::head_size) says, and 32 bytes more for each of
+    /// the [`headers`](Limits::headers), as HTTP/2 counts them.
     pub fn http2(mut self, set_up: impl Fn(&mut h2::server::Builder) + 'static) -> Hyper<S> {
         self.http2 = Box::new(set_up);
         self

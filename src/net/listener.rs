@@ -8,6 +8,7 @@ use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::net::SocketFlags;
 
 use super::peer::Peer;
+use super::reset::ResetWatch;
 
 /// How long the accept queue may grow; the system's own limit (somaxconn) is usually lower.
 pub(crate) const BACKLOG: i32 = 4096;
@@ -43,6 +44,15 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
     /// takes some bytes in each second. This tells such a client from one that takes nothing. Linux tells
     /// it of a socket (`SIOCOUTQ` in tcp(7)). A stream around another one passes it on.
     fn unreceived(&self) -> Option<usize> {
+        None
+    }
+
+    /// Watches for the peer to reset the connection after it has closed its side; `None` where nobody can tell.
+    ///
+    /// Reads tell nothing but the end then. A peer that is gone for good resets when the next bytes reach
+    /// it, one that has only closed its side does not. Linux tells it of a socket, for the price of a descriptor
+    /// (epoll(7)). A stream around another one passes it on.
+    fn watch_for_reset(&self) -> Option<ResetWatch> {
         None
     }
 }

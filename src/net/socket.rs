@@ -10,6 +10,7 @@ use futures_lite::{AsyncRead, AsyncWrite};
 
 use super::listener::{Listener, Stream};
 use super::peer::Peer;
+use super::reset::ResetWatch;
 use super::tcp::{TcpListener, TcpStream};
 use super::unix::{SCHEME, UnixListener, UnixStream};
 use crate::error::Error;
@@ -141,6 +142,13 @@ impl Stream for SocketStream {
         match self {
             SocketStream::Tcp(stream) => stream.unreceived(),
             SocketStream::Unix(stream) => stream.unreceived(),
+        }
+    }
+
+    fn watch_for_reset(&self) -> Option<ResetWatch> {
+        match self {
+            SocketStream::Tcp(stream) => stream.watch_for_reset(),
+            SocketStream::Unix(stream) => stream.watch_for_reset(),
         }
     }
 }

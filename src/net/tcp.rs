@@ -13,6 +13,7 @@ use super::handshakes::{self, HalfOpen};
 use super::listener::{BACKLOG, CLOEXEC, Listener, Stream};
 use super::neighbours::Neighbours;
 use super::peer::Peer;
+use super::reset::{self, ResetWatch};
 use crate::base::sys;
 use crate::error::Error;
 use crate::words::LOG;
@@ -36,6 +37,10 @@ impl Stream for TcpStream {
 
     fn unreceived(&self) -> Option<usize> {
         sys::send_queue(self)
+    }
+
+    fn watch_for_reset(&self) -> Option<ResetWatch> {
+        reset::watch_for_reset(self)
     }
 }
 

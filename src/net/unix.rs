@@ -19,6 +19,7 @@ use smol::Async;
 
 use super::listener::{BACKLOG, CLOEXEC, Listener, Stream};
 use super::peer::Peer;
+use super::reset::{self, ResetWatch};
 use crate::base::sys;
 use crate::error::Error;
 use crate::words::LOG;
@@ -47,6 +48,10 @@ impl Stream for UnixStream {
 
     fn unreceived(&self) -> Option<usize> {
         sys::send_queue(self)
+    }
+
+    fn watch_for_reset(&self) -> Option<ResetWatch> {
+        reset::watch_for_reset(self)
     }
 }
 

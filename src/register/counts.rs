@@ -8,7 +8,8 @@ use std::time::Duration;
 pub struct Counts {
     /// Connections accepted.
     pub accepted: u64,
-    /// Connections closed at once, because their peer had as many as it may have.
+    /// Connections closed without being served: their peer had as many as it may have, or a
+    /// [PROXY header](crate::ProxyProtocol) was not to be taken.
     pub refused: u64,
     /// Requests answered in full.
     pub requests: u64,

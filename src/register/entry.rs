@@ -1,12 +1,13 @@
 //! One open connection in the books: what it is doing, since when, and for how long it may.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use super::asking::{Asked, Asking};
+use super::per_peer::Seat;
 use super::span::Span;
 use super::state::{ClientEnd, ConnectionStatus, State, Waiting};
 use crate::net::Peer;
@@ -21,6 +22,8 @@ pub(crate) struct Entry {
     /// Its place in the register. As small as can be: each open connection has an entry.
     key: u32,
     peer: Peer,
+    /// In a box, since most connections have none.
+    seat: OnceCell<Box<Seat>>,
     accepted: Instant,
     state: Cell<State>,
     since: Cell<Instant>,
@@ -60,10 +63,11 @@ impl Limit {
 }
 
 impl Entry {
-    pub(super) fn new(key: u32, peer: Peer, now: Instant) -> Entry {
+    pub(super) fn new(key: u32, peer: Peer, seat: Option<Box<Seat>>, now: Instant) -> Entry {
         Entry {
             key,
             peer,
+            seat: seat.map_or_else(OnceCell::new, OnceCell::from),
             accepted: now,
             state: Cell::new(State::New),
             since: Cell::new(now),
@@ -85,8 +89,14 @@ impl Entry {
         self.key as usize
     }
 
+    /// Whose connection it is: its peer's, or that of the client for whom the peer has passed it on.
     pub(crate) fn peer(&self) -> &Peer {
-        &self.peer
+        self.seat.get().and_then(|seat| seat.client()).unwrap_or(&self.peer)
+    }
+
+    /// Notes whose connection it is; the first time counts. False if they have as many as they may have.
+    pub(crate) fn set_peer(&self, client: Peer) -> bool {
+        self.seat.get_or_init(Box::default).belongs_to(client)
     }
 
     pub(crate) fn accepted(&self) -> Instant {
@@ -273,7 +283,7 @@ impl Entry {
 
     pub(super) fn status(&self, now: Instant) -> ConnectionStatus {
         ConnectionStatus {
-            peer: self.peer.clone(),
+            peer: self.peer().clone(),
             state: self.state.get(),
             age: now.saturating_duration_since(self.accepted),
             in_state: now.saturating_duration_since(self.since.get()),
@@ -292,7 +302,7 @@ impl Entry {
 
     pub(super) fn span(&self, now: Instant, cut_off: bool) -> Span {
         Span {
-            peer: self.peer.clone(),
+            peer: self.peer().clone(),
             accepted: self.accepted,
             at_cause: self.at_cause.get(),
             ended: now,

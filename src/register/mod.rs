@@ -7,6 +7,7 @@
 mod asking;
 mod counts;
 mod entry;
+mod per_peer;
 mod polled;
 mod span;
 mod state;
@@ -32,6 +33,7 @@ use crate::shutdown::Phase;
 use asking::Asking;
 pub use counts::{Counts, Latency};
 pub(crate) use entry::{Entry, HEAD_GRACE};
+pub(crate) use per_peer::{PerPeer, Seat};
 pub(crate) use polled::Polled;
 pub(crate) use span::{Span, Spans};
 pub use state::{ClientEnd, ConnectionStatus, State, Waiting};
@@ -64,6 +66,8 @@ pub(crate) struct Register {
     shorter: Sender<()>,
     /// What is asked of connections over time.
     asking: Cell<Asking>,
+    /// When something was last warned of that may come in masses.
+    warned: Cell<Option<Instant>>,
     /// The accept loop, while it waits for a connection to close.
     accept_loop: Cell<Option<Waker>>,
     /// Where the service listens or has listened, each address once.
@@ -90,18 +94,19 @@ impl Register {
             shortest: Cell::new(Duration::MAX),
             shorter,
             asking: Cell::default(),
+            warned: Cell::new(None),
             accept_loop: Cell::new(None),
             addresses: RefCell::default(),
         })
     }
 
     /// Enters an accepted connection. It counts from here on, polled or not.
-    pub(crate) fn admit(&self, peer: Peer) -> Rc<Entry> {
+    pub(crate) fn admit(&self, peer: Peer, seat: Option<Box<Seat>>) -> Rc<Entry> {
         self.count(|counts| counts.accepted += 1);
         let mut open = self.open.borrow_mut();
         let place = open.vacant_entry();
         let key = u32::try_from(place.key()).expect("there are fewer descriptors than that");
-        let entry = Rc::new(Entry::new(key, peer, self.clock.now()));
+        let entry = Rc::new(Entry::new(key, peer, seat, self.clock.now()));
         place.insert(entry.clone());
         entry
     }
@@ -206,7 +211,6 @@ impl Register {
     }
 
     /// Has the sweep look in time for a limit that was set to `at`.
-    #[cfg(any(feature = "http", feature = "hyper"))]
     pub(crate) fn limit_at(&self, at: Option<Instant>) {
         let next_look = self.clock.now().checked_add(self.shortest_limit());
         if at.zip(next_look).is_some_and(|(at, next_look)| at < next_look) {
@@ -241,6 +245,16 @@ impl Register {
 
     pub(crate) fn addresses(&self) -> Vec<String> {
         self.addresses.borrow().clone()
+    }
+
+    /// Whether a warning is due of what may come in masses: once a second.
+    pub(crate) fn may_warn(&self) -> bool {
+        let now = self.clock.now();
+        let due = self.warned.get().is_none_or(|last| now >= last + Duration::from_secs(1));
+        if due {
+            self.warned.set(Some(now));
+        }
+        due
     }
 
     pub(crate) fn count(&self, update: impl FnOnce(&mut Counts)) {

@@ -1,22 +1,20 @@
 //! The accept loop: it backs off when the process runs out of descriptors, stops accepting at the
 //! connection limit, and before it closes its listener it serves the clients in the accept queue.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_lite::future;
-use log::warn;
 
 use super::connection::Connection;
-use super::per_peer::PerPeer;
 use super::protocol::Protocol;
+use super::refusal::{TOO_MANY, refuse, warn_seldom};
 use super::task::connection_task;
 use crate::net::{BACKLOG, Listener, Peer};
+use crate::register::PerPeer;
 use crate::service::Context;
-use crate::words::LOG;
 
 /// How many connections are accepted in a row before the other tasks get a turn.
 const ACCEPTED_IN_A_ROW: usize = 16;
@@ -34,7 +32,6 @@ pub(super) struct Accepting<L, P> {
     max_connections: usize,
     per_peer: Rc<PerPeer>,
     pause: Duration,
-    last_warning: Option<Instant>,
     cx: Rc<Context>,
 }
 
@@ -52,7 +49,6 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
             max_connections,
             per_peer: PerPeer::new(max_connections_per_peer),
             pause: BACK_OFF.0,
-            last_warning: None,
             cx: Rc::new(cx),
         }
     }
@@ -129,7 +125,7 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
         match Trouble::of(&error) {
             Trouble::OneConnection => future::yield_now().await,
             Trouble::Starved => {
-                self.warn(format_args!("cannot accept, backing off: {error}"));
+                warn_seldom(&self.cx, format_args!("cannot accept, backing off: {error}"));
                 match self.cx.time_left() {
                     // There is no time to wait any more; only a connection that closes can help.
                     Some(Duration::ZERO) => {
@@ -144,26 +140,17 @@ impl<L: Listener, P: Protocol<L::Stream>> Accepting<L, P> {
         Ok(None)
     }
 
-    /// Says, at most once a second, what is wrong.
-    fn warn(&mut self, what: fmt::Arguments<'_>) {
-        let now = self.cx.clock().now();
-        let due = self.last_warning.is_none_or(|last| now >= last + Duration::from_secs(1));
-        if due {
-            self.last_warning = Some(now);
-            warn!(target: LOG, service = self.cx.name(); "{}: {what}", self.cx.name());
-        }
-    }
-
     fn spawn_connection(&mut self, (stream, peer): (L::Stream, Peer)) {
-        let Some(place) = self.per_peer.admit(&peer) else {
-            self.cx.register().count(|counts| counts.refused += 1);
-            return self.warn(format_args!("refused: {peer} has too many connections"));
-        };
+        let seat = self.per_peer.seat();
+        let is_its_own = !self.protocol.learns_peer();
+        if is_its_own && seat.as_ref().is_some_and(|seat| !seat.take(&peer)) {
+            return refuse(&self.cx, format_args!("{peer} {TOO_MANY}"));
+        }
         let cx = self.cx.clone();
-        let entry = cx.register().admit(peer);
+        let entry = cx.register().admit(peer, seat);
         let connection = Connection::new(cx.clone(), entry.clone());
         let work = self.protocol.clone().serve(stream, connection);
-        self.cx.member().spawn(connection_task(work, cx, entry, place));
+        self.cx.member().spawn(connection_task(work, cx, entry));
     }
 }
 

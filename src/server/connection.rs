@@ -5,11 +5,13 @@
 
 use std::fmt::Display;
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::refusal::{TOO_MANY, refuse};
 use crate::base::clock::Clock;
 use crate::net::Peer;
 use crate::register::{ClientEnd, Entry, State, Waiting};
@@ -29,9 +31,33 @@ impl Connection {
         Connection { cx, entry }
     }
 
-    /// Who is at the other end.
+    /// Who is at the other end: the peer that was accepted, or the client that the protocol has
+    /// [learnt of](Connection::set_peer).
     pub fn peer(&self) -> &Peer {
         self.entry.peer()
+    }
+
+    /// Notes whose connection it is, where a balancer has passed it on. From now on logs and report
+    /// name this client, and [`max_connections_per_peer`](crate::Server::max_connections_per_peer) counts it. The
+    /// first client that is noted stays. For a protocol that [learns it](crate::Protocol::learns_peer).
+    ///
+    /// # Errors
+    ///
+    /// If the client has as many connections as it may have. Then this one is counted as
+    /// [refused](crate::Counts::refused), and is to be closed.
+    pub fn set_peer(&self, client: Peer) -> io::Result<()> {
+        match self.entry.set_peer(client) {
+            true => Ok(()),
+            false => Err(self.refuse(TOO_MANY)),
+        }
+    }
+
+    /// Counts the connection as [refused](crate::Counts::refused). A warning says why, after the name of the
+    /// [peer](Connection::peer), but at most once a second. Returns the error with which the protocol
+    /// ends the connection.
+    pub fn refuse(&self, why: &str) -> io::Error {
+        refuse(&self.cx, format_args!("{} {why}", self.peer()));
+        io::Error::other(format!("refused: it {why}"))
     }
 
     /// Where the server listens that has accepted it, as [`Listener::address`](crate::Listener::address) tells.
@@ -62,7 +88,6 @@ impl Connection {
     }
 
     /// Gives the connection until `at`, or for ever. The limit may be shorter than the protocol's shortest.
-    #[cfg(any(feature = "http", feature = "hyper"))]
     pub(crate) fn set_limit_at(&self, at: Option<Instant>) {
         self.entry.set_limit_at(at, self.phase());
         self.cx.register().limit_at(at);
@@ -90,8 +115,9 @@ impl Connection {
         self.draining() || self.entry.is_asked_to_close()
     }
 
-    /// Whether what has no answers should end: in the drain, or when it was asked to by itself.
-    pub(super) fn is_asked_to_end(&self) -> bool {
+    /// Whether the client should be told to go at once, and not with an answer: in the drain, or when the
+    /// connection was asked to go or to close by itself.
+    pub(crate) fn is_asked_to_end(&self) -> bool {
         self.draining() || self.entry.is_asked_to_leave()
     }
 

@@ -3,8 +3,9 @@
 mod accept;
 mod connection;
 mod patience;
-mod per_peer;
 mod protocol;
+mod proxy;
+mod refusal;
 mod task;
 mod tcp;
 
@@ -24,7 +25,15 @@ pub(crate) use patience::deliver;
 #[cfg(any(feature = "http", feature = "hyper"))]
 pub(crate) use patience::{first_byte_of_newcomer, linger, poll_last_look};
 pub use protocol::Protocol;
+pub use proxy::{ProxyProtocol, TrustedPeers};
 pub use tcp::Tcp;
+
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod parts {
+    //! The parser of PROXY headers, for the fuzzers.
+    pub use super::proxy::header::{Header, MAX, parse};
+}
 
 /// Descriptors that the default connection limit leaves to the rest of the process.
 const RESERVED: u64 = 32;
@@ -63,7 +72,8 @@ impl<L: Listener, P: Protocol<L::Stream>> Server<L, P> {
     /// Sets how many connections one peer may have open at once, at least 1. Further ones are
     /// closed as soon as they are accepted; they count as [refused](crate::Counts::refused), and
     /// are logged at most once a second. A peer is an IPv4 address or the /64 network of an IPv6
-    /// address; clients of a Unix socket are not limited. Default: no limit, since behind a proxy
+    /// address; clients of a Unix socket are not limited. Behind a [`ProxyProtocol`] the balancer's
+    /// clients are counted, and not the balancer. Default: no limit, since behind any other proxy
     /// all clients are one peer.
     pub fn max_connections_per_peer(mut self, limit: usize) -> Self {
         self.max_connections_per_peer = Some(limit.max(1));

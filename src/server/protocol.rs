@@ -20,6 +20,13 @@ pub trait Protocol<S>: 'static {
         connection: Connection,
     ) -> impl Future<Output = io::Result<()>> + 'static;
 
+    /// Whether the protocol learns from the bytes of a connection whose it is, and tells it with
+    /// [`Connection::set_peer`]. Then the accept loop does not count the connection as one of the peer that
+    /// it was accepted from, since that peer passes on the connections of many clients.
+    fn learns_peer(&self) -> bool {
+        false
+    }
+
     /// The shortest time limit that the protocol ever gives to a connection. It bounds how often the
     /// limits are looked at.
     fn shortest_limit(&self) -> Duration {

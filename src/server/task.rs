@@ -15,7 +15,6 @@ use futures_lite::future::CatchUnwind;
 use log::{debug, error};
 use pin_project_lite::pin_project;
 
-use super::per_peer::Place;
 use crate::register::{Entry, State};
 use crate::service::Context;
 use crate::words::{LOG, panic_message};
@@ -25,9 +24,8 @@ pub(super) fn connection_task<F: Future<Output = io::Result<()>>>(
     work: F,
     cx: Rc<Context>,
     entry: Rc<Entry>,
-    place: Place,
 ) -> impl Future<Output = ()> {
-    ConnectionTask { work: AssertUnwindSafe(work).catch_unwind(), cx, entry, _place: place }
+    ConnectionTask { work: AssertUnwindSafe(work).catch_unwind(), cx, entry }
 }
 
 pin_project! {
@@ -36,7 +34,6 @@ pin_project! {
         work: CatchUnwind<F>,
         cx: Rc<Context>,
         entry: Rc<Entry>,
-        _place: Place,
     }
 }
 
@@ -45,7 +42,7 @@ impl<F: Future<Output = io::Result<()>> + UnwindSafe> Future for ConnectionTask<
 
     fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<()> {
         let this = self.project();
-        let (cx, peer) = (this.cx, this.entry.peer());
+        let cx = this.cx;
         let turn = this.entry.with_request(|request| cx.register().turn(request));
         // In other states it has to see bytes first, and says so.
         if matches!(this.entry.state(), State::New | State::Active | State::Upgraded) {
@@ -53,6 +50,8 @@ impl<F: Future<Output = io::Result<()>> + UnwindSafe> Future for ConnectionTask<
         }
         let polled = this.work.poll(task);
         drop(turn);
+        // Not before: the protocol may just have learnt it.
+        let peer = this.entry.peer();
         match ready!(polled) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {

@@ -36,13 +36,11 @@ impl Pace {
     /// The client has moved so many bytes, perhaps none, and is not waited for until the next
     /// [`wait`](Pace::wait).
     pub(crate) fn go_on(&mut self, bytes: usize, now: Instant) {
-        if self.rate == 0 {
-            return;
-        }
+        // First what was earned: what is moved during a wait may be noticed only when its time is over.
+        self.earn(bytes);
         if let Some(since) = self.waits.take() {
             self.left = self.left.saturating_sub(now.saturating_duration_since(since));
         }
-        self.earn(bytes);
     }
 
     /// The client has moved so many bytes, whether it is waited for or not.

@@ -16,9 +16,9 @@ const MOST_AFTER: u8 = 64;
 
 /// Whether an answer of this content type is a stream of events, which ends with the shutdown if its length is
 /// unknown: it would not end by itself, and its clients come back by themselves (HTML, 9.2 Server-sent events).
-pub(crate) fn is_event_stream(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default();
-    kind.trim().eq_ignore_ascii_case("text/event-stream")
+pub(crate) fn is_event_stream(content_type: &[u8]) -> bool {
+    let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 /// Tells a stream that has nothing ready whether it is over.
@@ -148,5 +148,23 @@ impl<B: ::hyper::body::Body> ::hyper::body::Body for UntilShutdown<B> {
 
     fn is_end_stream(&self) -> bool {
         self.stream.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_event_stream;
+
+    #[test]
+    fn a_stream_of_events_is_told_by_its_type_alone() {
+        for (content_type, is) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream ; charset=utf-8", true),
+            ("text/event-streams", false),
+            ("text/plain; x=text/event-stream", false),
+            ("", false),
+        ] {
+            assert_eq!(is_event_stream(content_type.as_bytes()), is, "{content_type}");
+        }
     }
 }

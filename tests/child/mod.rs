@@ -58,6 +58,15 @@ impl Server {
         self.child.wait()
     }
 
+    /// Asks it to end. It must do so with a graceful bye; tells all that was said.
+    pub fn ends_well(self) -> String {
+        self.signal(libc::SIGTERM);
+        let (code, said, _) = self.end();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.ends_with("a graceful bye\n"), "{said}");
+        said
+    }
+
     /// Waits for the end; tells the exit code, all that was said, and how long it took.
     pub fn end(mut self) -> (Option<i32>, String, Duration) {
         let began = Instant::now();

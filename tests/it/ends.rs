@@ -54,6 +54,12 @@ impl Client {
         self.stream.write_all(request.as_bytes()).await.unwrap();
     }
 
+    /// Closes its side.
+    #[cfg(feature = "hyper")]
+    pub fn half_close(&self) {
+        self.stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
     /// Signals the server.
     pub fn signal(&self) {
         self.signals.try_send(Signal::Term).unwrap();

@@ -77,6 +77,14 @@ const BODIES: &[&[u8]] = &[
     b"\x05hello and more",
 ];
 
+const PROXY_HEADERS: &[&[u8]] = &[
+    b"PROXY TCP4 192.0.2.7 198.51.100.1 50312 443\r\nGET",
+    b"PROXY TCP6 2001:db8::7 ::ffff:1.2.3.4 50312 443\r\n",
+    b"PROXY UNKNOWN a b\r\n\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc6\x33\x64\x01\xc4\x88\x01\xbbGET",
+    b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x03\x04\x00\x00GET",
+];
+
 #[test]
 fn heads_however_mutated_keep_their_promises() {
     let mut random = Random(1);
@@ -106,6 +114,14 @@ fn bodies_however_mutated_keep_their_promises() {
     let mut random = Random(2);
     for _ in 0..20_000 {
         properties::framing(&random.mutated(BODIES));
+    }
+}
+
+#[test]
+fn proxy_headers_however_mutated_keep_their_promises() {
+    let mut random = Random(6);
+    for _ in 0..1500 {
+        properties::proxy(&random.mutated(PROXY_HEADERS));
     }
 }
 

@@ -1,11 +1,21 @@
 //! gRPC: tonic's services, asked by PyPI's grpcio.
 
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::process::{Command, Stdio};
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use adieu::hyper::Hyper;
+use adieu::hyper::hyper::body::{Body, Bytes, Frame};
+use adieu::hyper::hyper::header::HeaderValue;
+use adieu::hyper::hyper::{Request, Response};
+use adieu::hyper::{Exchange, Hyper, RequestBody};
 use adieu::testing::{memory, settle};
 use adieu::{Grpc, Listener, Report, Server, Signal, Supervisor, Trigger};
+use async_channel::{Receiver, Sender, unbounded};
+use futures_lite::Stream;
 
 use crate::bound::Process;
 use crate::h2::{self, Client, content, head};
@@ -267,4 +277,215 @@ fn health_goes_by_readiness_for_those_who_ask_and_those_who_watch() {
     assert!(last.iter().any(|frame| frame.stream == 1 && frame.ends_stream()), "{last:?}");
     drop(client);
     assert!(rig.report().is_graceful());
+}
+
+/// [`Calls`] over a network in memory, and a client of it whose streams have this window.
+fn calls(
+    window: u32,
+    grpc: Grpc,
+    of_run: impl FnOnce(Supervisor) -> Supervisor,
+) -> (Rig, Client, Streams) {
+    let streams = Streams::default();
+    let grpc = grpc.service(Calls(streams.clone()));
+    let rig = Rig::serve_with(|supervisor, listener| {
+        let server = Server::new(listener, Hyper::new(grpc).limits(Grpc::limits()));
+        of_run(supervisor).service("grpc", server)
+    });
+    let client = Client::connect(&rig.network, window);
+    rig.settle();
+    (rig, client, streams)
+}
+
+/// Where the messages of streams come from.
+type Streams = Rc<RefCell<Vec<Sender<Bytes>>>>;
+
+/// A service whose streams a test feeds.
+#[derive(Clone)]
+struct Calls(Streams);
+
+impl tonic::server::NamedService for Calls {
+    const NAME: &'static str = "test.Calls";
+}
+
+impl tower_service::Service<Request<RequestBody>> for Calls {
+    type Response = Response<tonic::body::Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let streams = self.0.clone();
+        Box::pin(async move {
+            let path = request.uri().path().to_owned();
+            let exchange = request.extensions().get::<Exchange>().expect("each has one").clone();
+            match path.as_str() {
+                "/test.Calls/Never" => std::future::pending().await,
+                "/test.Calls/Late" => {
+                    exchange.sleep(Duration::from_secs(1)).await;
+                    let (sender, messages) = unbounded();
+                    sender.try_send(MESSAGE).expect("it is open");
+                    return Ok(Response::new(tonic::body::Body::new(Messages(Box::pin(messages)))));
+                }
+                _ => {}
+            }
+            let (sender, messages) = unbounded();
+            streams.borrow_mut().push(sender);
+            let mut response = Response::new(tonic::body::Body::new(Messages(Box::pin(messages))));
+            let kind = HeaderValue::from_static("application/grpc");
+            response.headers_mut().insert("content-type", kind);
+            Ok(response)
+        })
+    }
+}
+
+/// The body of an answer.
+struct Messages(Pin<Box<Receiver<Bytes>>>);
+
+impl Body for Messages {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let message = self.0.as_mut().poll_next(cx);
+        message.map(|message| message.map(|message| Ok(Frame::data(message))))
+    }
+}
+
+fn begin(client: &Client, stream: u32, method: &str, more: &[(&str, &str)]) {
+    let path = format!("/test.Calls/{method}");
+    let fields = [("content-type", "application/grpc"), ("te", "trailers")];
+    client.request(stream, true, &[&head("POST", &path)[..], &fields, more].concat());
+}
+
+/// The `grpc-status` at the end of a stream, of two digits in Huffman's code (RFC 7541): 4 or 14 here.
+fn status(frames: &[h2::Frame], stream: u32) -> Option<u8> {
+    let end = frames.iter().find(|frame| frame.stream == stream && frame.ends_stream())?;
+    let has = |coded: &[u8]| end.payload.windows(coded.len()).any(|part| part == coded);
+    [(&[0x82, 0x0b, 0x5f][..], 14), (&[0x81, 0x6b], 4)]
+        .into_iter()
+        .find_map(|(coded, number)| has(coded).then_some(number))
+}
+
+const MESSAGE: Bytes = Bytes::from_static(b"\0\0\0\0\x01m");
+
+#[test]
+fn streams_end_as_unavailable_with_the_drain_if_they_are_asked_to() {
+    let (rig, mut client, streams) = calls(60_000, Grpc::new().end_streams(true), |s| s);
+    begin(&client, 1, "Stream", &[]);
+    rig.settle();
+    let messages = streams.borrow()[0].clone();
+    messages.try_send(MESSAGE).expect("it is open");
+    rig.settle();
+    assert_eq!(content(&client.frames()), MESSAGE.len());
+    messages.try_send(MESSAGE).expect("it is open");
+    rig.signal(Signal::Term);
+    let frames = client.frames();
+    assert_eq!((content(&frames), status(&frames, 1)), (MESSAGE.len(), Some(14)));
+    rig.settle();
+    drop(client);
+    let report = rig.report();
+    assert!(report.is_graceful(), "{report}");
+    assert_eq!((report.services[0].counts.requests, report.services[0].counts.drained), (1, 1));
+}
+
+#[test]
+fn a_call_that_was_not_answered_yet_finishes_though_streams_end() {
+    let (rig, mut client, streams) = calls(60_000, Grpc::new().end_streams(true), |s| s);
+    begin(&client, 1, "Late", &[]);
+    rig.signal(Signal::Term);
+    client.frames();
+    rig.pass(Duration::from_secs(1));
+    let frames = client.frames();
+    assert_eq!((content(&frames), status(&frames, 1)), (MESSAGE.len(), None));
+    assert!(frames.iter().any(|frame| frame.stream == 1 && frame.ends_stream()));
+    assert!(streams.borrow().is_empty());
+    drop(client);
+    assert!(rig.report().is_graceful());
+}
+
+#[test]
+fn at_the_deadline_calls_without_an_answer_are_unavailable() {
+    let a_second = |supervisor: Supervisor| supervisor.grace(Duration::from_secs(1));
+    let (rig, mut client, _) = calls(60_000, Grpc::new(), a_second);
+    let ids: Vec<u32> = (0..50).map(|number| 2 * number + 1).collect();
+    ids.iter().for_each(|id| begin(&client, *id, "Never", &[]));
+    rig.signal(Signal::Term);
+    rig.pass(Duration::from_secs(2));
+    let frames = client.frames_unanswered();
+    assert_eq!(status(&frames, 1), Some(14));
+    // The others say the same in fewer bytes, by numbers of fields that were said before.
+    let others: Vec<_> = frames.iter().filter(|frame| frame.stream > 1).collect();
+    assert_eq!(others.iter().map(|frame| frame.stream).collect::<Vec<_>>(), ids[1..]);
+    assert!(others.iter().all(|it| it.ends_stream() && it.payload == others[0].payload));
+    assert_eq!(rig.report().exit_status(), 124);
+}
+
+#[test]
+fn at_the_deadline_a_stream_ends_as_unavailable() {
+    let a_second = |supervisor: Supervisor| supervisor.grace(Duration::from_secs(1));
+    let (rig, mut client, streams) = calls(60_000, Grpc::new(), a_second);
+    begin(&client, 1, "Stream", &[]);
+    rig.settle();
+    streams.borrow()[0].try_send(MESSAGE).expect("it is open");
+    rig.signal(Signal::Term);
+    let mut frames = client.frames();
+    assert_eq!((content(&frames), status(&frames, 1)), (MESSAGE.len(), None));
+    rig.pass(Duration::from_secs(2));
+    frames = client.frames_unanswered();
+    assert_eq!(status(&frames, 1), Some(14));
+    assert_eq!(rig.report().exit_status(), 124);
+}
+
+#[test]
+fn at_the_deadline_nothing_is_added_behind_half_a_message() {
+    let a_second = |supervisor: Supervisor| supervisor.grace(Duration::from_secs(1));
+    let (rig, mut client, streams) = calls(3, Grpc::new(), a_second);
+    begin(&client, 1, "Stream", &[]);
+    rig.settle();
+    streams.borrow()[0].try_send(MESSAGE).expect("it is open");
+    rig.signal(Signal::Term);
+    let mut frames = client.frames();
+    rig.pass(Duration::from_secs(2));
+    frames.extend(client.frames_unanswered());
+    assert_eq!((content(&frames), status(&frames, 1)), (3, None));
+}
+
+#[test]
+fn the_time_that_a_client_gives_to_a_call_passes_by_the_clock_of_the_run() {
+    let (rig, mut client, _) = calls(60_000, Grpc::new(), |s| s);
+    begin(&client, 1, "Never", &[("grpc-timeout", "3S")]);
+    rig.settle();
+    rig.pass(Duration::from_millis(2_900));
+    assert_eq!(status(&client.frames(), 1), None);
+    rig.pass(Duration::from_millis(100));
+    assert_eq!(status(&client.frames(), 1), Some(4));
+}
+
+#[test]
+fn in_the_lame_duck_health_is_told_at_once_and_calls_are_answered() {
+    let lame = |supervisor: Supervisor| {
+        supervisor.grace(Duration::from_secs(10)).lame_duck(Duration::from_secs(5))
+    };
+    let (rig, mut client, _) = calls(60_000, Grpc::new(), lame);
+    let fields = [("content-type", "application/grpc"), ("te", "trailers")];
+    client.request(
+        1,
+        false,
+        &[&head("POST", "/grpc.health.v1.Health/Watch")[..], &fields].concat(),
+    );
+    client.data(1, true, &[0, 0, 0, 0, 0]);
+    rig.settle();
+    assert_eq!(health(&client.frames(), 1), [1]);
+    rig.signal(Signal::Term);
+    assert_eq!(health(&client.frames(), 1), [2], "no time has passed");
+    begin(&client, 3, "Late", &[]);
+    rig.settle();
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(content(&client.frames()), MESSAGE.len());
 }

@@ -83,6 +83,63 @@ fn digits(coded: &[u8]) -> u16 {
     value
 }
 
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = u32::try_from(payload.len()).expect("it is short").to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// Header fields as literals without indexing, and without Huffman's code.
+fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block
+                .push(u8::try_from(text.len()).ok().filter(|len| *len < 127).expect("it is short"));
+            block.extend(text.as_bytes());
+        }
+    }
+    block
+}
+
+/// The bytes of a client that asks for a path, for those that have no [`Client`].
+pub fn opening(path: &str) -> Vec<u8> {
+    opening_of("GET", path, true)
+}
+
+/// The same by any method, and with a body to follow unless it ends here.
+pub fn opening_of(method: &str, path: &str, ends: bool) -> Vec<u8> {
+    let flags = END_HEADERS | if ends { END_STREAM } else { 0 };
+    let request = frame(HEADERS, flags, 1, &block(&head(method, path)));
+    [PREFACE, &frame(SETTINGS, 0, 0, &[]), &request].concat()
+}
+
+pub fn data_frame(stream: u32, content: &[u8]) -> Vec<u8> {
+    frame(DATA, 0, stream, content)
+}
+
+/// The whole frames in these bytes.
+pub fn frames_in(bytes: &[u8]) -> Vec<Frame> {
+    split(&mut bytes.to_vec())
+}
+
+/// Takes the whole frames out of what was received.
+fn split(received: &mut Vec<u8>) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    while let Some((head, rest)) = received.split_at_checked(9) {
+        let length = number(&[0, head[0], head[1], head[2]]) as usize;
+        let Some(payload) = rest.get(..length) else { break };
+        let (kind, flags) = (head[3], head[4]);
+        let stream = number(&head[5..]);
+        frames.push(Frame { kind, flags, stream, payload: payload.to_vec() });
+        received.drain(..9 + length);
+    }
+    frames
+}
+
 /// A client with the preface and its settings sent.
 pub struct Client {
     pub stream: MemoryStream,
@@ -103,12 +160,7 @@ impl Client {
     }
 
     pub fn send(&self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let mut frame =
-            u32::try_from(payload.len()).expect("it is short").to_be_bytes()[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        self.stream.send(&frame);
+        self.stream.send(&frame(kind, flags, stream, payload));
     }
 
     /// Sets the initial window of streams; open ones change with it (RFC 9113, 6.9.2).
@@ -120,19 +172,8 @@ impl Client {
 
     /// A request with these header fields, and with a body to follow unless it ends here.
     pub fn request(&self, stream: u32, ends: bool, fields: &[(&str, &str)]) {
-        let mut block = Vec::new();
-        for (name, value) in fields {
-            // A literal without indexing, and without Huffman's code.
-            block.push(0);
-            for text in [name, value] {
-                block.push(
-                    u8::try_from(text.len()).ok().filter(|len| *len < 127).expect("it is short"),
-                );
-                block.extend(text.as_bytes());
-            }
-        }
         let flags = END_HEADERS | if ends { END_STREAM } else { 0 };
-        self.send(HEADERS, flags, stream, &block);
+        self.send(HEADERS, flags, stream, &block(fields));
     }
 
     pub fn get(&self, stream: u32, path: &str) {
@@ -185,20 +226,7 @@ impl Client {
     /// The same, of a client that acknowledges nothing.
     pub fn frames_unanswered(&mut self) -> Vec<Frame> {
         self.received.extend(self.stream.received());
-        self.split()
-    }
-
-    fn split(&mut self) -> Vec<Frame> {
-        let mut frames = Vec::new();
-        while let Some((head, rest)) = self.received.split_at_checked(9) {
-            let length = number(&[0, head[0], head[1], head[2]]) as usize;
-            let Some(payload) = rest.get(..length) else { break };
-            let (kind, flags) = (head[3], head[4]);
-            let stream = number(&head[5..]);
-            frames.push(Frame { kind, flags, stream, payload: payload.to_vec() });
-            self.received.drain(..9 + length);
-        }
-        frames
+        split(&mut self.received)
     }
 }
 

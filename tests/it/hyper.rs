@@ -11,7 +11,7 @@ use std::time::Duration;
 use adieu::hyper::hyper::body::{Body, Frame};
 use adieu::hyper::hyper::service::service_fn;
 use adieu::hyper::hyper::{Request, Response};
-use adieu::hyper::{Exchange, Hyper, RequestBody};
+use adieu::hyper::{Exchange, Hyper, Limits, RequestBody};
 use adieu::testing::{Network, memory, settle};
 use adieu::{Listener, Report, Server, Signal, State, Supervisor, Trigger};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future, stream};
@@ -204,7 +204,9 @@ fn a_head_may_take_ten_seconds_and_an_idle_connection_seventy_five() {
 
 #[test]
 fn a_client_that_takes_nothing_for_thirty_seconds_is_cut() {
-    let (rig, network) = serve(|_| async { Ok(Response::new("x".repeat(10_000))) });
+    let answer = |_| async { Ok::<_, Infallible>(Response::new("x".repeat(10_000))) };
+    let limits = Limits { answer_rate: 0, ..Limits::default() };
+    let (rig, network) = rig::serve("api", Hyper::new(service_fn(answer)).limits(limits));
     let [slow, stuck] = [(); 2].map(|()| network.connect_with_capacity(100).expect("it listens"));
     for client in [&slow, &stuck] {
         client.send(GET);

@@ -157,7 +157,7 @@ fn reset(frames: &[h2::Frame], stream: u32) -> Option<u32> {
 
 #[test]
 fn a_body_that_stalls_is_answered_with_408_after_thirty_seconds() {
-    let uploads = Uploads::start();
+    let uploads = Uploads::within(Limits { body_rate: 0, ..Limits::default() });
     let one = uploads.http1(&(post("/", 10) + "half "));
     let mut two = uploads.http2();
     two.post(1, "/");
@@ -208,7 +208,7 @@ fn a_body_that_stalls_does_not_hold_the_drain_to_the_deadline() {
 #[test]
 fn whoever_waits_for_a_body_says_so() {
     for is_http2 in [false, true] {
-        let uploads = Uploads::start();
+        let uploads = Uploads::within(Limits { body_rate: 0, ..Limits::default() });
         let clients = match is_http2 {
             false => (Some(uploads.http1(&post("/it", 10))), None),
             true => {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use adieu::hyper::hyper::service::service_fn;
 use adieu::hyper::hyper::{Request, Response};
-use adieu::hyper::{Hyper, RequestBody};
+use adieu::hyper::{Hyper, Limits, RequestBody};
 use adieu::testing::{MemoryListener, MemoryStream, Network, memory, settle};
 use adieu::{
     ConnectionStatus, Counts, Listener, Peer, Report, Server, Signal, State, Status, Stream,
@@ -60,7 +60,10 @@ impl Slow {
             let answer = Response::new("x".repeat(size(request.uri().path())));
             std::future::ready(Ok::<_, Infallible>(answer))
         };
-        let server = Server::new(listen(listener), Hyper::new(service_fn(answer)));
+        // What they take is too little for a rate.
+        let limits = Limits { answer_rate: 0, ..Limits::default() };
+        let hyper = Hyper::new(service_fn(answer)).limits(limits);
+        let server = Server::new(listen(listener), hyper);
         let status = Rc::new(RefCell::new(None));
         let told = status.clone();
         // A service that hands out the view of the run.

@@ -6,6 +6,7 @@
 mod accept;
 #[cfg(feature = "admin")]
 mod admin;
+#[cfg(feature = "http")]
 mod age;
 #[cfg(feature = "http")]
 mod answers;
@@ -38,9 +39,13 @@ mod guard;
 #[cfg(feature = "hyper")]
 mod h2;
 #[cfg(feature = "hyper")]
+mod http2;
+#[cfg(feature = "hyper")]
 mod hyper;
 #[cfg(feature = "hyper")]
 mod hyper_body;
+#[cfg(feature = "hyper")]
+mod hyper_clients;
 #[cfg(all(feature = "http", feature = "hyper"))]
 mod hyper_ends;
 #[cfg(feature = "hyper")]
@@ -51,6 +56,8 @@ mod hyper_hostile;
 mod hyper_rules;
 #[cfg(feature = "hyper")]
 mod hyper_slow;
+#[cfg(all(feature = "http", feature = "hyper"))]
+mod hyper_sockets;
 mod idle;
 #[cfg(feature = "http")]
 mod lame_duck;
@@ -64,6 +71,10 @@ mod package;
 mod promises;
 #[cfg(feature = "http")]
 mod properties;
+mod proxy;
+#[cfg(feature = "http")]
+mod proxy_engines;
+mod proxy_headers;
 #[cfg(feature = "http")]
 #[path = "../common/reader.rs"]
 mod reader;

@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
-use adieu::Server;
 use adieu::http::http_types::{Body, Method, Request, Response, Result};
 use adieu::http::parts::{Framing, Unframer, parse};
 use adieu::http::{Exchange, Http, Limits};
+use adieu::proxy_parts::{self, Header};
 use adieu::testing::{MemoryStream, memory, settle};
+use adieu::{Connection, Peer, ProxyProtocol, Server, Tcp};
+use futures_lite::AsyncWriteExt;
 
 use crate::reader::{Answer, answers};
 use crate::rig::{self, Rig};
@@ -103,6 +105,56 @@ pub fn framing(data: &[u8]) {
     let whole = feed(&mut std::iter::once(body));
     assert_eq!(whole, feed(&mut body.chunks(1)));
     assert_eq!(whole, feed(&mut body.chunks(usize::from(*first) + 1)));
+}
+
+/// PROXY headers: what is read of one in as few pieces as can be is the header and nothing behind it; in
+/// whatever pieces it comes, the same client is named, and the protocol behind it reads the same bytes.
+pub fn proxy(data: &[u8]) {
+    let mut read = 0;
+    let whole = loop {
+        match proxy_parts::parse(&data[..read]) {
+            Ok(Header::Missing(more)) => {
+                assert!(more > 0 && read + more <= proxy_parts::MAX);
+                read += more;
+                if read > data.len() {
+                    break None;
+                }
+            }
+            Ok(Header::Whole(client)) => break Some((client, read)),
+            Err(why) => {
+                assert!(!why.is_empty());
+                break None;
+            }
+        }
+    };
+    let told = whole.map(|(client, length)| {
+        let client = client.map_or_else(|| "client 1".to_owned(), |it| Peer::Tcp(it).to_string());
+        [client.as_bytes(), b" ", &data[length..]].concat()
+    });
+    for pieces in [data.len().max(1), 1, 7] {
+        let protocol = ProxyProtocol::new("unix".parse().expect("a word"), Tcp::new(tell));
+        let (rig, network) = rig::serve("web", protocol);
+        let client = rig::connect(&rig, &network);
+        for piece in data.chunks(pieces) {
+            if !client.is_gone() {
+                client.send(piece);
+                settle(&rig.executor);
+            }
+        }
+        let seen = client.received();
+        assert_eq!(seen, told.clone().unwrap_or_default(), "{}", data.escape_ascii());
+    }
+}
+
+/// Says whose the connection is, and echoes what it reads.
+async fn tell(stream: &mut MemoryStream, connection: &Connection) -> std::io::Result<()> {
+    let mut bytes = format!("{} ", connection.peer()).into_bytes();
+    loop {
+        stream.write_all(&std::mem::take(&mut bytes)).await?;
+        if connection.read(stream, &mut bytes).await? == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// A stream of choices, made by the fuzzer's bytes; all zero when they have run out.

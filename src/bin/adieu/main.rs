@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use adieu::http::http_types::{Request, Response, Result};
 use adieu::http::{Exchange, Handler, Http};
-use adieu::{Admin, BoxError, Listener, Report, Server, Supervisor};
+use adieu::{Admin, BoxError, Listener, ProxyProtocol, Report, Server, Supervisor};
 use log::{error, info};
 
 use options::{ADMIN, Listen, Options, Parsed};
@@ -44,10 +44,9 @@ async fn serve(options: Options) -> std::result::Result<Report, BoxError> {
     let names: Vec<_> = names.chain(options.admin.is_some().then_some(ADMIN)).collect();
     let mut sockets = Sockets::new(&names, options.reuse_port)?;
     let signals = adieu::signals()?;
-    let mut servers = Vec::new();
+    let mut listeners = Vec::new();
     for Listen { name, address } in &options.listen {
-        let http = Http::new(hello(name, options.delay));
-        servers.push((name, Server::new(sockets.listener(name, address)?, http)));
+        listeners.push((name, sockets.listener(name, address)?));
     }
     let admin = options.admin.as_deref().map(|address| sockets.listener(ADMIN, address));
     let admin = admin.transpose()?.map(Admin::new);
@@ -58,17 +57,24 @@ async fn serve(options: Options) -> std::result::Result<Report, BoxError> {
     if let Some(time) = options.exit_idle {
         supervisor = supervisor.exit_when_idle(time);
     }
-    for (number, (name, server)) in servers.into_iter().enumerate() {
-        match (options.is_default_pair, server.listener().port()) {
+    for (number, (name, listener)) in listeners.into_iter().enumerate() {
+        match (options.is_default_pair, listener.port()) {
             (true, Some(port)) => {
                 info!(service = name.as_str(), port; "server {} listening on port {port}", number + 1)
             }
             _ => {
-                let address = server.listener().address();
+                let address = listener.address();
                 info!(service = name.as_str(), address; "{name} listening on {address}")
             }
         }
-        supervisor = supervisor.service(name, server);
+        let http = Http::new(hello(name, options.delay));
+        supervisor = match options.proxy_protocol.clone() {
+            None => supervisor.service(name, Server::new(listener, http)),
+            Some(trusted) => {
+                let protocol = ProxyProtocol::new(trusted, http);
+                supervisor.service(name, Server::new(listener, protocol))
+            }
+        };
     }
     // What tells of the others is told last.
     supervisor = supervisor.next_stage();

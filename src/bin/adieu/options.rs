@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adieu::TrustedPeers;
 use lexopt::prelude::*;
 
 use crate::lines::Format;
@@ -19,6 +20,10 @@ Options:
                       server1=[::]:8080 server2=[::]:8081 ([::] is all interfaces)
   --admin ADDR        where to answer /livez, /readyz, /metrics and a page at /; closes last
   --admin-drain       let POST /drain on the admin server begin the shutdown
+  --proxy-protocol TRUSTED
+                      take each client's address from the PROXY header (v1 or v2) of a balancer in
+                      front of all servers but --admin; only peers in TRUSTED may connect: networks
+                      such as 10.0.0.0/8,::1 or unix, for Unix sockets; may be repeated
   --reuse-port        share the ports with a successor that starts before this process ends
   --grace DURATION    how long the shutdown may take before it cuts off [default: 10s]
   --lame-duck DURATION
@@ -66,6 +71,7 @@ pub struct Options {
     pub is_default_pair: bool,
     pub admin: Option<String>,
     pub admin_drain: bool,
+    pub proxy_protocol: Option<TrustedPeers>,
     pub reuse_port: bool,
     pub grace: Duration,
     pub lame_duck: Duration,
@@ -86,6 +92,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     let mut listen = Vec::new();
     let mut admin = None;
     let mut admin_drain = false;
+    let mut trusted = Vec::new();
     let mut reuse_port = false;
     let mut grace = adieu::GRACE;
     let mut lame_duck = Duration::ZERO;
@@ -98,6 +105,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
             Long("listen") => listen.push(server(&value(&mut parser, "--listen")?, &listen)?),
             Long("admin") => admin = Some(value(&mut parser, "--admin")?),
             Long("admin-drain") => admin_drain = true,
+            Long("proxy-protocol") => trusted.push(value(&mut parser, "--proxy-protocol")?),
             Long("reuse-port") => reuse_port = true,
             Long("grace") => grace = duration(&value(&mut parser, "--grace")?, "--grace")?,
             Long("lame-duck") => {
@@ -136,6 +144,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
         is_default_pair,
         admin,
         admin_drain,
+        proxy_protocol: trusted_peers(&trusted)?,
         reuse_port,
         grace,
         lame_duck,
@@ -161,6 +170,11 @@ fn server(value: &str, earlier: &[Listen]) -> Result<Listen, String> {
         return Err(format!("--listen: there are two servers named {name:?}"));
     }
     Ok(Listen { name: name.to_owned(), address: address.to_owned() })
+}
+
+fn trusted_peers(networks: &[String]) -> Result<Option<TrustedPeers>, String> {
+    let all = (!networks.is_empty()).then(|| networks.join(",").parse());
+    all.transpose().map_err(|error: adieu::Error| format!("--proxy-protocol: {error}"))
 }
 
 fn format(value: &str) -> Result<Format, String> {

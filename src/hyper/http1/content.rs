@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use ::hyper::Response;
-use ::hyper::body::{Body, Frame, SizeHint};
+use ::hyper::body::{Body, Buf, Frame, SizeHint};
+use ::hyper::header::CONTENT_TYPE;
 use pin_project_lite::pin_project;
 
 use super::talk::Talk;
@@ -13,6 +14,7 @@ use crate::hyper::answer::Answer;
 use crate::hyper::fault::HyperError;
 use crate::hyper::fit::Rest;
 use crate::net::Stream;
+use crate::web::{Over, Until, is_event_stream};
 
 pin_project! {
     /// The content of an answer, if there is any; tells when hyper has taken the last of it.
@@ -20,6 +22,8 @@ pin_project! {
         #[pin]
         body: Option<B>,
         rest: Rest,
+        // Ends it with the shutdown, if it is a stream of events.
+        until: Option<Box<Until>>,
         talk: Rc<Talk<T>>,
         // Whether hyper has found nothing of it yet at some time.
         waited: bool,
@@ -33,7 +37,10 @@ impl<B: Body, T: Stream> Content<B, T> {
         if response.body().is_none() || rest.is_nothing() {
             talk.hand_over();
         }
-        response.map(|body| Content { body, rest, talk, waited: false })
+        let kind = response.headers().get(CONTENT_TYPE);
+        let is_endless = rest.is_unknown() && kind.is_some_and(|it| is_event_stream(it.as_bytes()));
+        let until = is_endless.then(|| Box::new(Until::new(talk.connection.shutdown())));
+        response.map(|body| Content { body, rest, until, talk, waited: false })
     }
 }
 
@@ -52,13 +59,17 @@ where
         let Some(mut body) = this.body.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let frame = match body.as_mut().poll_frame(cx) {
+        let over = this.until.as_mut().map_or(Over::No, |until| until.poll_over(cx));
+        let frame = match over.or(|| body.as_mut().poll_frame(cx), None) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 *this.waited = true;
                 return Poll::Pending;
             }
         };
+        if let Some(Ok(frame)) = &frame {
+            this.talk.count_content(frame.data_ref().map_or(0, Buf::remaining));
+        }
         let name = this.talk.connection.context().name();
         let taken = this.rest.take(frame, body.is_end_stream(), name);
         // Beyond the length that is known hyper does not ask.

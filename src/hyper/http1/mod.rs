@@ -3,9 +3,11 @@
 //! | file | what lives there |
 //! |---|---|
 //! | `talk.rs` | the requests in flight, and what the books say of them |
+//! | `paces.rs` | how fast a client sends and takes |
 //! | `content.rs` | the content of an answer, watched for its end |
 
 mod content;
+mod paces;
 mod talk;
 
 use std::future::{Future, poll_fn};
@@ -22,7 +24,9 @@ use ::hyper::{Request, Response};
 use futures_lite::{AsyncWriteExt, future};
 
 use super::answer::{self, Answer, Answers};
+use super::body::{RequestBody, Upload};
 use super::fault::HyperError;
+use super::fit::date_value;
 use super::io::{Io, io};
 use super::opening::Opening;
 use super::runtime::Timer;
@@ -47,20 +51,35 @@ pub(super) async fn converse<T: Stream, S: Answers>(
     connection: Connection,
 ) -> io::Result<()> {
     let (io, wire) = io(stream, opening);
-    let talk = Rc::new(Talk::new(connection, wire, hyper.limits.clone()));
+    let talk = Rc::new(Talk::new(connection, wire, hyper.limits.clone(), hyper.when_gone));
     let mut builder = Builder::new();
+    builder.max_headers(hyper.limits.headers);
     // The head's time is kept by the connection's limit, without a timer for each request. And a client
     // that has sent all that it will send may close its side and wait for the answer.
     builder.timer(Timer).header_read_timeout(None).half_close(true);
     (hyper.http1)(&mut builder);
     let service = {
-        let talk = talk.clone();
-        service_fn(move |request| answer(hyper.clone(), talk.clone(), request))
+        let (hyper, talk) = (hyper.clone(), talk.clone());
+        service_fn(move |request| {
+            // At once: hyper reads of the body before it polls what answers.
+            let (request, upload) = talk.begin(request, &hyper.exchanges);
+            answer(hyper.clone(), talk.clone(), request, upload)
+        })
     };
     let mut conversation = builder.serve_connection(io, service).with_upgrades();
     // The opening is on the books as part of a head, and so is its time.
     let mut noted = Noted { doing: (0, Doing::Head), told: false };
-    let end = poll_fn(|cx| poll(&talk, Pin::new(&mut conversation), &mut noted, cx)).await;
+    let end = poll_fn(|cx| {
+        if talk.connection.is_cut_off() {
+            let date = hyper.date.now(date_value);
+            let words = web::last_word(date.to_str().unwrap_or_default());
+            let told = talk.say_last_word(&words, cx);
+            return Poll::Ready(Ok(if told { End::Told } else { End::Closed }));
+        }
+        poll(&talk, Pin::new(&mut conversation), &mut noted, cx)
+    });
+    let end = end.await;
+    talk.note_dropped();
     if conversation.into_parts().is_none() {
         talk.upgraded().await;
         return Ok(());
@@ -74,8 +93,11 @@ pub(super) async fn converse<T: Stream, S: Answers>(
             // The socket's buffer is empty, or there would be an answer in flight: it fits at once.
             future::poll_once(stream.write_all(TOO_SLOW)).await;
             connection.count_sent(TOO_SLOW.len());
+            let took = connection.clock().now().saturating_duration_since(connection.since());
+            web::count_answer(&connection, "-", 408, 0, took);
             Ok(())
         }
+        Ok(End::Told) => Ok(()),
         ended if is_closing => ended.map(|_| ()),
         ended => return ended.map(|_| ()),
     };
@@ -86,17 +108,18 @@ pub(super) async fn converse<T: Stream, S: Answers>(
 async fn answer<T: Stream, S: Answers>(
     hyper: Rc<Hyper<S>>,
     talk: Rc<Talk<T>>,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
+    upload: Upload,
 ) -> Result<Response<Content<S::Content, T>>, S::Error> {
-    let (request, upload) = talk.begin(request, &hyper.exchanges);
-    let asked = answer::ask(&hyper.service, request, &upload, &talk.connection, &hyper.date);
+    let asked = answer::ask(&hyper, request, &upload, &talk.connection);
     let mut answer = asked.await?;
     let Answer { response, fields } = &mut answer;
     talk.note_status(response.status());
     if fields.end() == web::End::Close {
         talk.wire.reset_on_close(true);
     }
-    match fields.connection(!talk.is_last() && !fields.closes()) {
+    let is_last = poll_fn(|cx| Poll::Ready(talk.is_last(cx))).await;
+    match fields.connection(!is_last && !fields.closes()) {
         // Whether an HTTP/1.0 client wants that, hyper knows.
         None | Some("keep-alive") => {}
         Some(options) => {
@@ -110,6 +133,8 @@ async fn answer<T: Stream, S: Answers>(
 enum End {
     Closed,
     HeadTooSlow,
+    /// The deadline has come, and the client knows.
+    Told,
 }
 
 /// Moves the conversation on. Once the drain has begun, or the connection was idle for too long,
@@ -132,7 +157,7 @@ where
         talk.connection.wake_on_change(cx);
         let expired = talk.connection.expired();
         let rested = noted.doing.1 == Doing::Resting;
-        let over = talk.connection.draining() || (expired && rested);
+        let over = talk.connection.should_close() || (expired && rested);
         if over && !noted.told {
             talk.wire.look();
         }
@@ -141,11 +166,14 @@ where
         if let Poll::Ready(ended) = polled {
             return Poll::Ready(ended.map(|()| End::Closed).map_err(io::Error::other));
         }
+        if talk.is_for_nobody() {
+            return Poll::Ready(Ok(End::Closed));
+        }
         let doing = talk.doing(&news, cx);
         if expired && noted.doing == (talk.asked(), doing) {
             match doing {
                 Doing::Head => return Poll::Ready(Ok(End::HeadTooSlow)),
-                // hyper has just tried to write: a client that takes a little has made room for that.
+                Doing::Answer(_) if talk.takes_on(doing) => {}
                 Doing::Answer(_) => return Poll::Ready(Ok(End::Closed)),
                 Doing::Body(_) => {
                     talk.time_body_out();
@@ -154,14 +182,15 @@ where
                 Doing::Resting | Doing::Handling => {}
             }
         }
-        if over && !noted.told && doing != Doing::Head {
+        // Not before: the answer in flight would be the last, whatever stands behind its request in the pipeline.
+        if over && !noted.told && doing == Doing::Resting {
             noted.told = true;
             conversation.as_mut().graceful_shutdown();
             continue;
         }
         talk.note(doing, noted);
-        match talk.is_answering().then(|| talk.wire.poll_ahead(cx)) {
-            Some(Poll::Ready(read)) => read?,
+        match talk.is_answering().then(|| talk.poll_client(cx)) {
+            Some(Poll::Ready(())) => {}
             _ if talk.look_again.take() => {}
             _ => return Poll::Pending,
         }

@@ -6,43 +6,69 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use ::hyper::body::Incoming;
-use ::hyper::{Request, StatusCode};
+use ::hyper::body::{Body, Incoming};
+use ::hyper::{Request, StatusCode, Version};
+use log::debug;
 
+use super::paces::{Paced, Paces};
 use crate::hyper::body::{self, RequestBody, Upload};
 use crate::hyper::io::{News, Wire};
 use crate::hyper::request::Line;
+use crate::hyper::settings::WhenGone;
 use crate::net::Stream;
-use crate::register::{State, Waiting};
+use crate::register::{ClientEnd, State, Waiting};
 use crate::server::Connection;
-use crate::web::{Exchanges, Limits};
+use crate::web::{self, Exchange, Exchanges, Limits};
+use crate::words::LOG;
+
+/// How many requests of its pipeline a connection is answered after it should have gone: a client that always has
+/// one more is not served to the deadline.
+const MAX_MORE: u16 = 1_000;
 
 /// What goes on on one connection.
 pub(super) struct Talk<T> {
     pub(super) connection: Connection,
     pub(super) wire: Wire<T>,
-    pub(super) limits: Limits,
+    limits: Rc<Limits>,
     /// In the order of their answers; hyper has the service answer one at a time, the last of them.
     in_flight: RefCell<VecDeque<InFlight>>,
     /// Requests so far.
     asked: Cell<u64>,
+    /// Bytes written of the first answer in flight.
+    sent: Cell<u64>,
+    /// Requests that were in the pipeline when the client should have gone.
+    more: Cell<u16>,
     /// Whether hyper has to be polled once more: it asks a body that is not ready a second time. If that
     /// ends the answer, hyper (1.12) forgets to look for the next request, which may be here.
     pub(super) look_again: Cell<bool>,
+    when_gone: WhenGone,
 }
 
 /// A request in flight: from its head until the system has taken the last byte of its answer.
 struct InFlight {
     line: Arc<Line>,
+    exchange: Exchange,
     began: Instant,
-    status: StatusCode,
+    is_http11: bool,
+    /// `None` until the service has answered.
+    status: Option<StatusCode>,
     upload: Upload,
+    paces: Option<Box<Paces>>,
+    /// Bytes of the answer's content.
+    content: u64,
     /// After how many flushes all of the answer was hyper's.
     handed_over: Option<u64>,
+}
+
+impl InFlight {
+    fn paces(&mut self, limits: &Limits) -> &mut Paces {
+        self.paces.get_or_insert_with(|| Box::new(Paces::new(limits)))
+    }
 }
 
 /// What a connection is doing, and for how long it may.
@@ -66,11 +92,24 @@ pub(super) struct Noted {
 }
 
 impl<T: Stream> Talk<T> {
-    pub(super) fn new(connection: Connection, wire: Wire<T>, limits: Limits) -> Talk<T> {
-        // Rarely more than one: it stays with a connection that rests.
-        let in_flight = RefCell::new(VecDeque::with_capacity(1));
-        let (asked, look_again) = (Cell::new(0), Cell::new(false));
-        Talk { connection, wire, limits, in_flight, asked, look_again }
+    pub(super) fn new(
+        connection: Connection,
+        wire: Wire<T>,
+        limits: Rc<Limits>,
+        when_gone: WhenGone,
+    ) -> Talk<T> {
+        Talk {
+            connection,
+            wire,
+            limits,
+            // Rarely more than one: it stays with a connection that rests.
+            in_flight: RefCell::new(VecDeque::with_capacity(1)),
+            asked: Cell::new(0),
+            sent: Cell::new(0),
+            more: Cell::new(0),
+            look_again: Cell::new(false),
+            when_gone,
+        }
     }
 
     /// A request head has arrived.
@@ -81,14 +120,19 @@ impl<T: Stream> Talk<T> {
     ) -> (Request<RequestBody>, Upload) {
         let line = Arc::new(Line::of(&request));
         let (head, body) = request.into_parts();
+        self.wire.expect_body(body.size_hint().exact());
         let (body, upload) = body::of_http1(body, self.limits.body_size);
         self.connection.turns_to(&*line);
         let exchange = exchanges.exchange(&self.connection, line.clone());
         self.in_flight.borrow_mut().push_back(InFlight {
             line,
+            exchange: exchange.clone(),
             began: self.connection.clock().now(),
-            status: StatusCode::OK,
+            is_http11: head.version == Version::HTTP_11,
+            status: None,
             upload: upload.clone(),
+            paces: None,
+            content: 0,
             handed_over: None,
         });
         self.asked.set(self.asked.get() + 1);
@@ -101,15 +145,30 @@ impl<T: Stream> Talk<T> {
         (request, upload)
     }
 
+    /// The service has answered.
     pub(super) fn note_status(&self, status: StatusCode) {
         if let Some(request) = self.in_flight.borrow_mut().back_mut() {
-            request.status = status;
+            request.status = Some(status);
         }
     }
 
     /// Whether an answer that is ready now should say `Connection: close`.
-    pub(super) fn is_last(&self) -> bool {
-        self.connection.leaving() || self.asked.get() >= self.limits.requests
+    pub(super) fn is_last(&self, cx: &mut Context<'_>) -> bool {
+        if self.asked.get() >= self.limits.requests {
+            return true;
+        }
+        if !self.connection.leaving() {
+            return false;
+        }
+        let more = self.more.replace(self.more.get().saturating_add(1));
+        more >= MAX_MORE || !self.wire.next_has_arrived(cx)
+    }
+
+    /// Counts bytes of an answer's content.
+    pub(super) fn count_content(&self, bytes: usize) {
+        if let Some(request) = self.in_flight.borrow_mut().back_mut() {
+            request.content += bytes as u64;
+        }
     }
 
     /// All of the answer is hyper's. It is over when that is written.
@@ -126,16 +185,28 @@ impl<T: Stream> Talk<T> {
         let news = self.wire.news();
         self.connection.count_received(news.received);
         self.connection.count_sent(news.sent);
+        self.sent.set(self.sent.get() + news.sent as u64);
         let mut in_flight = self.in_flight.borrow_mut();
         let is_over = |it: &InFlight| it.handed_over.is_some_and(|after| news.flushes > after);
         while in_flight.front().is_some_and(is_over) {
             let Some(request) = in_flight.pop_front() else { break };
-            let now = self.connection.clock().now();
-            let took = now.saturating_duration_since(request.began);
-            self.connection.count_answer(request.status.as_u16(), took);
+            self.is_answered(request);
             self.wire.reset_on_close(false);
         }
+        if news.client != self.connection.client() {
+            self.connection.note_client(news.client);
+            if news.client == ClientEnd::Gone {
+                in_flight.iter().for_each(|request| request.exchange.note_client_gone());
+            }
+        }
         news
+    }
+
+    fn is_answered(&self, request: InFlight) {
+        let took = self.connection.clock().now().saturating_duration_since(request.began);
+        let status = request.status.unwrap_or_default().as_u16();
+        web::count_answer(&self.connection, &*request.line, status, request.content, took);
+        self.sent.set(0);
     }
 
     /// What the connection is doing now.
@@ -158,6 +229,7 @@ impl<T: Stream> Talk<T> {
             return;
         }
         let limits = &self.limits;
+        let is_another = before.0 != noted.doing.0;
         let (state, waits_for, limit) = match doing {
             Doing::Resting => (State::Idle, None, Some(limits.idle)),
             Doing::Head => (State::Head, None, Some(limits.head_time)),
@@ -166,17 +238,73 @@ impl<T: Stream> Talk<T> {
             Doing::Answer(_) => (State::Active, Some(Waiting::Answer), Some(limits.answer_time)),
         };
         let connection = &self.connection;
-        let is_another = before.0 != noted.doing.0;
         connection.wait_for(waits_for);
         match limit {
             _ if is_another || state != connection.state() => connection.set_state(state, limit),
             Some(limit) => connection.set_limit(limit),
             None => connection.set_limit_at(None),
         }
+        self.pace(before.1, doing);
         if let (State::Active, Some(oldest)) = (state, self.in_flight.borrow().front()) {
             connection.set_since(oldest.began);
             connection.note_request(oldest.line.clone());
         }
+    }
+
+    /// A wait for the client is over, and another one may begin: keeps its pace.
+    fn pace(&self, before: Doing, doing: Doing) {
+        if ![before, doing].iter().any(|it| matches!(it, Doing::Body(_) | Doing::Answer(_))) {
+            return;
+        }
+        let now = self.connection.clock().now();
+        self.paced(before, |paced, moved| paced.go_on(moved, now));
+        // What was moved while nobody waited.
+        self.paced(doing, |paced, moved| paced.go_on(moved, now));
+        self.hurry(doing, now);
+    }
+
+    /// Shortens the limit to what the client's pace allows. Tells whether that is any time at all.
+    fn hurry(&self, doing: Doing, now: Instant) -> bool {
+        let time = match doing {
+            Doing::Body(_) => self.limits.body_time,
+            _ => self.limits.answer_time,
+        };
+        let Some(until) = self.paced(doing, |paced, _| paced.wait(now)).flatten() else {
+            return true;
+        };
+        if now.checked_add(time).is_none_or(|limit| until < limit) {
+            self.connection.set_limit_at(Some(until));
+        }
+        until > now
+    }
+
+    /// What the client is waited for, if it is, with the bytes of it that were moved.
+    fn paced<R>(&self, doing: Doing, act: impl FnOnce(&mut Paced, u64) -> R) -> Option<R> {
+        let mut in_flight = self.in_flight.borrow_mut();
+        Some(match doing {
+            Doing::Body(_) => {
+                let request = in_flight.back_mut()?;
+                let moved = self.limits.body_size.saturating_sub(request.upload.left());
+                act(&mut request.paces(&self.limits).body, moved)
+            }
+            Doing::Answer(_) => {
+                let request = in_flight.front_mut()?;
+                let moved = self.sent.get().saturating_sub(self.wire.unreceived());
+                act(&mut request.paces(&self.limits).answer, moved)
+            }
+            Doing::Resting | Doing::Head | Doing::Handling => return None,
+        })
+    }
+
+    /// Whether the client has taken any of an answer though nothing could be written: the system has room for more
+    /// only when a third of its buffer is empty. If so, and if it is not too slow, it gets more time.
+    pub(super) fn takes_on(&self, doing: Doing) -> bool {
+        let now = self.connection.clock().now();
+        if self.paced(doing, |paced, moved| paced.go_on(moved, now)) != Some(true) {
+            return false;
+        }
+        self.connection.set_limit(self.limits.answer_time);
+        self.hurry(doing, now)
     }
 
     /// How many requests there were.
@@ -186,6 +314,66 @@ impl<T: Stream> Talk<T> {
 
     pub(super) fn is_answering(&self) -> bool {
         !self.in_flight.borrow().is_empty()
+    }
+
+    /// Watches the client while a request is answered. Ready if something is new: bytes, or its end.
+    pub(super) fn poll_client(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.connection.client() {
+            ClientEnd::Open => self.wire.poll_ahead(cx),
+            ClientEnd::Closed if self.asks_client(cx) => self.wire.poll_gone(cx),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Whether somebody wants to know if a client that has closed its side is gone, and it may be asked: there is no
+    /// byte of an answer yet, and it knows interim ones.
+    fn asks_client(&self, cx: &Context<'_>) -> bool {
+        let in_flight = self.in_flight.borrow();
+        match in_flight.front() {
+            Some(request) if in_flight.len() == 1 => {
+                let is_wanted =
+                    || self.when_gone == WhenGone::Drop || request.exchange.is_client_watched(cx);
+                request.is_http11 && request.status.is_none() && is_wanted()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether what is in flight is for nobody, and to be dropped.
+    pub(super) fn is_for_nobody(&self) -> bool {
+        let drops = self.when_gone != WhenGone::WorkOn || self.connection.draining();
+        drops && self.connection.client() == ClientEnd::Gone && self.is_answering()
+    }
+
+    /// The conversation is over. What it leaves of a client that is gone was dropped.
+    pub(super) fn note_dropped(&self) {
+        if self.connection.client() != ClientEnd::Gone {
+            return;
+        }
+        for request in self.in_flight.borrow().iter().filter(|it| it.handed_over.is_none()) {
+            self.connection.count_dropped();
+            let (name, peer) = (self.connection.context().name(), self.connection.peer());
+            debug!(
+                target: LOG, service = name, peer:%, request:% = request.line;
+                "{name}: {peer} is gone, {} was dropped", request.line
+            );
+        }
+    }
+
+    /// At the deadline: tells the client that its request was not answered, if there is no byte of an answer yet and
+    /// it takes the words without waiting. Tells whether it was told.
+    pub(super) fn say_last_word(&self, words: &str, cx: &mut Context<'_>) -> bool {
+        let mut in_flight = self.in_flight.borrow_mut();
+        let is_owed = in_flight.len() == 1 && in_flight[0].status.is_none();
+        if !is_owed || !self.wire.say(words.as_bytes(), cx) {
+            return false;
+        }
+        self.connection.count_sent(words.len());
+        if let Some(mut request) = in_flight.pop_front() {
+            request.status = Some(StatusCode::SERVICE_UNAVAILABLE);
+            self.is_answered(request);
+        }
+        true
     }
 
     /// Has the reader of a body hear that the client took too long.

@@ -5,49 +5,64 @@
 //! | `mod.rs` | a connection's conversation: requests accepted, limits kept, the drain |
 //! | `setup.rs` | what h2 is set to; the handshake |
 //! | `answering.rs` | one request: the service answers, the answer goes out window by window |
-//! | `streams.rs` | the requests in flight: what each waits for, and for how long it may |
+//! | `books.rs` | what the conversation has come to, and what the register is told of it |
+//! | `goodbye.rs` | the client told to go, and how long it has for that |
+//! | `last_word.rs` | what is said at the deadline |
+//! | `in_flight.rs`, `streams.rs` | a request in flight; all of them: what each waits for, and for how long it may |
+//! | `blocked.rs` | a socket that takes nothing, and for how long it may |
 //! | `framed.rs`, `frames.rs` | the bytes on the wire, watched for the frames that end requests |
 //!
 //! h2 keeps windows and settings; whatever has to be known of them is known here: an answer waits with
 //! us and not in h2's buffers, and is over when the system has taken the frame that ends it.
 
 mod answering;
+mod blocked;
+mod books;
 mod framed;
 mod frames;
+mod goodbye;
+mod in_flight;
+mod last_word;
 mod setup;
 mod streams;
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ::h2::RecvStream;
 use ::h2::server::{Connection as Engine, SendResponse};
+use ::h2::{Reason, RecvStream};
 use ::hyper::Request;
 use ::hyper::body::Bytes;
 use ::hyper::header::{CONTENT_LENGTH, HeaderMap};
 
-use super::answer::Answers;
+use super::answer::{self, Answers};
 use super::body::{self, RequestBody};
 use super::io::{Wire, io};
 use super::opening::Opening;
 use super::request::Line;
 use super::settings::Hyper;
 use crate::net::Stream;
-use crate::register::{HEAD_GRACE, State, Waiting};
+use crate::register::{State, Waiting};
 use crate::server::{Connection, linger};
 use answering::Answering;
-use framed::{Event, Events, Framed};
-use streams::{InFlight, Streams};
+use blocked::Blocked;
+use framed::{Framed, Seen};
+use goodbye::Goodbye;
+use in_flight::InFlight;
+use streams::Streams;
 
 /// How much is read before the other tasks get a turn, in bytes: who answers requests takes the bodies that
 /// nobody reads out of h2, which gives a connection up that has too many small frames in it.
 const FAIR: usize = 16 * 1024;
+
+/// How often it is found out whether a client that has closed its side is still there, as long as something is in
+/// flight. Its system refuses the first probe, and the second one shows it.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
 
 /// Serves one connection to its end.
 pub(super) async fn converse<T: Stream, S: Answers>(
@@ -57,11 +72,11 @@ pub(super) async fn converse<T: Stream, S: Answers>(
     connection: Connection,
 ) -> io::Result<()> {
     let (io, wire) = io(stream, opening);
-    let events = Events::default();
+    let seen = Rc::new(Seen::default());
     let streams = Streams::new(connection, hyper.limits.clone());
-    let mut builder = setup::builder();
+    let mut builder = setup::builder(&hyper.limits);
     (hyper.http2)(&mut builder);
-    let handshake = builder.handshake(Framed::new(io, events.clone()));
+    let handshake = builder.handshake(Framed::new(io, seen.clone()));
     // In a box, which is gone when the connection rests.
     let engine = match Box::pin(setup::shake_hands(handshake, &streams.connection)).await {
         Some(Ok(engine)) => engine,
@@ -73,11 +88,12 @@ pub(super) async fn converse<T: Stream, S: Answers>(
         wire: &wire,
         hyper,
         engine,
-        events,
+        seen,
         held_back: VecDeque::new(),
         asked: 0,
-        told: false,
-        goodbye: None,
+        is_leaving: false,
+        goodbye: Goodbye::default(),
+        blocked: Blocked::new(&streams.limits),
         noted: Noted::default(),
     };
     let ended = poll_fn(|cx| conversation.poll(cx)).await;
@@ -106,15 +122,15 @@ struct Conversation<'a, T, S> {
     engine: Engine<Framed<T>, Bytes>,
     streams: Rc<Streams>,
     wire: &'a Wire<T>,
-    events: Events,
+    seen: Rc<Seen>,
     /// Requests that wait until the client has taken more of the answers before them.
     held_back: VecDeque<Accepted>,
     /// Requests so far.
     asked: u64,
-    /// Whether the client has been told to go away.
-    told: bool,
-    /// The wait for the client to say goodbye too, once it was told and nothing is in flight.
-    goodbye: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// Whether a request has ended since clients are sent elsewhere.
+    is_leaving: bool,
+    goodbye: Goodbye,
+    blocked: Blocked,
     noted: Noted,
 }
 
@@ -123,67 +139,101 @@ struct Conversation<'a, T, S> {
 struct Noted {
     /// The oldest request in flight.
     oldest: Option<u32>,
-    /// After how many writes the client took nothing more, and until when it may do so.
-    blocked: Option<(u64, Option<Instant>)>,
     /// Since when no request is in flight.
     rested: Option<Instant>,
+    /// When a client that has closed its side is next asked whether it is there.
+    next_probe: Option<Instant>,
 }
 
 impl<T: Stream, S: Answers> Conversation<'_, T, S> {
-    /// Moves the conversation on. Once the drain has begun, or the connection was idle for too long, the
-    /// client is told to go away; but only after h2 has looked for bytes once more.
+    /// Moves the conversation on. If the connection is to end, or was idle for too long, the client is told to
+    /// go away; but only after h2 has looked for bytes once more.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.wire.begin_turn(FAIR);
         loop {
             let connection = self.streams.connection.clone();
             // Before the engine is polled, or news that comes with it would wake nobody.
             connection.wake_on_change(cx);
+            self.goodbye.watch(&connection, cx);
+            if connection.is_cut_off() {
+                return Poll::Ready(self.say_last_word(cx));
+            }
             let expired = connection.expired();
-            let rested = self.streams.are_none();
             let is_last = self.asked >= self.hyper.limits.requests;
-            let over = connection.draining() || is_last || (expired && rested);
-            if over && !self.told {
+            let ends = connection.is_asked_to_end() || is_last;
+            let ends = ends || (expired && self.streams.are_none());
+            if ends && !self.goodbye.is_said() {
                 self.wire.look();
             }
             let ended = self.poll_engine(cx);
-            let blocked_after = self.take_news();
+            self.take_news();
             if ended.is_ready() {
                 return ended;
             }
             let began = self.begin_answers();
             if expired {
                 // The engine has just tried to write: a client that takes a little has made room for that.
-                let stuck = blocked_after.is_some() && blocked_after == self.noted.blocked_after();
-                if stuck {
+                if self.blocked.is_over(self.wire.unreceived(), self.streams.now()) {
                     return Poll::Ready(Ok(()));
                 }
                 connection.set_limit_at(None);
-                if blocked_after.is_none() {
+                if !self.blocked.is() {
                     self.streams.expire();
                 }
             }
-            if over && !self.told {
-                self.told = true;
-                self.engine.graceful_shutdown();
-            } else if !began && !expired {
-                self.note_state(blocked_after);
-                return self.poll_goodbye(cx).map(Ok);
+            if (ends || self.is_leaving) && !self.goodbye.is_said() {
+                self.goodbye.say(&mut self.engine, &connection);
+            } else if !self.see_end() && !began && !expired {
+                self.note_state();
+                if self.goodbye.is_over() && connection.state() == State::Idle {
+                    return Poll::Ready(self.close(cx));
+                }
+                return Poll::Pending;
             }
         }
     }
 
-    /// Ready when a client that was told to go away has had its time to say goodbye.
-    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let connection = &self.streams.connection;
-        if !self.told || connection.state() != State::Idle {
-            self.goodbye = None;
-            return Poll::Pending;
+    /// The connection's time is over. What can be sent without waiting still is.
+    fn say_last_word(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.streams.for_each(|request| last_word::say(request, &self.hyper.date));
+        self.held_back.clear();
+        match self.poll_engine(cx) {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => self.close(cx),
         }
-        let wait = || -> Pin<Box<dyn Future<Output = ()>>> {
-            let context = connection.context().clone();
-            Box::pin(async move { context.sleep_in_time(HEAD_GRACE).await })
-        };
-        self.goodbye.get_or_insert_with(wait).as_mut().poll(cx)
+    }
+
+    /// Ends a connection of which nothing more is to come: a last GOAWAY tells the client which of its requests were
+    /// seen. It is written as far as the socket takes it.
+    fn close(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.engine.abrupt_shutdown(Reason::NO_ERROR);
+        let ended = self.poll_engine(cx);
+        self.take_news();
+        match ended {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Sees whether the client has closed its side. It may still wait for its answers, or be gone: this is found
+    /// out. When nothing is in flight h2 is told. Returns whether h2 has something to do.
+    fn see_end(&mut self) -> bool {
+        if !self.seen.has_ended_untold() {
+            return false;
+        }
+        if self.streams.are_none() {
+            self.seen.tell_end();
+            return true;
+        }
+        let now = self.streams.now();
+        match self.noted.next_probe {
+            Some(at) if at > now => return false,
+            Some(_) => {}
+            None => self.streams.note_client_closed(),
+        }
+        self.noted.next_probe = now.checked_add(PROBE_EVERY);
+        self.seen.probe();
+        true
     }
 
     fn poll_engine(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -197,15 +247,22 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
     }
 
     /// A request head has arrived.
-    fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    fn accept(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        if self.goodbye.is_over() || self.streams.connection.is_cut_off() {
+            return respond.send_reset(Reason::REFUSED_STREAM);
+        }
         let line = Arc::new(Line::of(&request));
         let (head, body) = request.into_parts();
         let length = length(&head.headers);
         let (body, upload) = body::of_http2(body, length, self.hyper.limits.body_size);
         let exchange = self.hyper.exchanges.exchange(&self.streams.connection, line.clone());
-        let in_flight = self.streams.begin(line, respond, upload);
+        let is_grpc = answer::is_grpc(&head.headers);
         let mut request = Request::from_parts(head, body);
-        request.extensions_mut().insert(exchange);
+        request.extensions_mut().insert(exchange.clone());
+        let now = self.streams.now();
+        let in_flight =
+            InFlight::new(line, is_grpc, exchange, upload, respond, now, &self.streams.limits);
+        let in_flight = self.streams.begin(in_flight);
         self.held_back.push_back(Accepted { request, in_flight });
         self.asked += 1;
         self.noted.rested = None;
@@ -239,64 +296,5 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
             self.streams.wait(in_flight, Some((Waiting::Answer, 0)));
         }
         began
-    }
-
-    /// Takes note of what was read and written. If the client takes nothing of what is to be written,
-    /// tells after how many writes.
-    fn take_news(&mut self) -> Option<u64> {
-        let news = self.wire.news();
-        self.streams.connection.count_received(news.received);
-        self.streams.connection.count_sent(news.sent);
-        for (id, event) in self.events.borrow_mut().drain(..) {
-            self.streams.note(id, event);
-            if event == Event::Reset {
-                self.held_back.retain(|accepted| accepted.in_flight.id != id);
-            }
-        }
-        news.is_blocked.then_some(news.writes)
-    }
-
-    /// Finds out what the connection is doing, and puts it on the books if that is news.
-    fn note_state(&mut self, blocked_after: Option<u64>) {
-        let connection = self.streams.connection.clone();
-        let now = connection.clock().now();
-        let oldest = self.streams.oldest();
-        let state = match oldest.is_some() || blocked_after.is_some() {
-            true => State::Active,
-            false => State::Idle,
-        };
-        let id = oldest.as_ref().map(|request| request.id);
-        let rests_again = state == State::Idle && self.noted.rested.is_none();
-        if state != connection.state() || id != self.noted.oldest || rests_again {
-            connection.set_state(state, None);
-            (self.noted.oldest, self.noted.rested) = (id, None);
-            if state == State::Idle {
-                self.held_back = VecDeque::new(); // a connection that rests needs no room in it
-            }
-            if let Some(InFlight { began, line, .. }) = oldest.as_deref() {
-                connection.set_since(*began);
-                connection.note_request(line.clone());
-            }
-        }
-        let waits_for = oldest.as_ref().and_then(|request| request.waits_for());
-        connection.wait_for(blocked_after.map(|_| Waiting::Answer).or(waits_for));
-        self.streams.named.set(id.filter(|_| blocked_after.is_none()));
-        let limits = &self.hyper.limits;
-        if blocked_after != self.noted.blocked_after() {
-            self.noted.blocked =
-                blocked_after.map(|writes| (writes, now.checked_add(limits.answer_time)));
-        }
-        connection.set_limit_at(match (state, self.noted.blocked) {
-            (_, Some((_, until))) => until,
-            (State::Active, None) => self.streams.due(),
-            _ if self.told => None,
-            _ => self.noted.rested.get_or_insert(now).checked_add(limits.idle),
-        });
-    }
-}
-
-impl Noted {
-    fn blocked_after(&self) -> Option<u64> {
-        self.blocked.map(|(writes, _)| writes)
     }
 }

@@ -7,6 +7,7 @@ use std::task::Poll;
 use ::h2::server::Builder;
 
 use crate::server::Connection;
+use crate::web::Limits;
 
 /// How much one request body may bring before somebody reads it, in bytes: enough for 5 MB/s at a round
 /// trip of 100 ms.
@@ -18,20 +19,19 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// How many requests may be in flight on one connection. RFC 9113 (6.5.2) recommends 100 at least.
 const STREAMS: u32 = 200;
 
-/// Bytes of a request's header fields, as hyper has it.
-const HEADERS: u32 = 16 * 1024;
-
 /// How much of an answer h2 may hold, in bytes: what is written while its task gets the next turn.
 const BUFFER: usize = 128 * 1024;
 
 /// What h2 is set to, unless the user sets it otherwise.
-pub(super) fn builder() -> Builder {
+pub(super) fn builder(limits: &Limits) -> Builder {
+    // RFC 9113, 6.5.2: each field counts 32 bytes more than its name and its value have.
+    let fields = limits.headers.saturating_mul(32).saturating_add(limits.head_size);
     let mut builder = Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEADERS)
+        .max_header_list_size(u32::try_from(fields).unwrap_or(u32::MAX))
         .max_send_buffer_size(BUFFER);
     builder
 }

@@ -24,6 +24,8 @@ pub struct Client {
     next_stream: u32,
     /// How much it takes at once; without it, all that comes.
     takes: Option<usize>,
+    /// Whether it has closed its side, and can acknowledge nothing.
+    is_silent: bool,
     /// How many answers it waits for.
     asked: usize,
     seen: Seen,
@@ -64,6 +66,7 @@ impl Client {
             http2: None,
             next_stream: 1,
             takes: None,
+            is_silent: false,
             asked: 0,
             seen: Seen::default(),
         }
@@ -192,6 +195,7 @@ impl Client {
     }
 
     pub fn half_close(&mut self) {
+        self.is_silent = true;
         self.wire().expect("it is connected").half_close().expect("it is open");
     }
 
@@ -255,7 +259,7 @@ impl Client {
         self.seen.gone |= wire.is_gone();
         match (&mut self.http2, &self.stream) {
             (Some(client), _) => {
-                for frame in client.frames_of(closed) {
+                for frame in client.frames_of(closed || self.is_silent) {
                     self.seen.frame(&frame);
                 }
             }
