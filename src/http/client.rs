@@ -1,13 +1,9 @@
 //! What is remembered of the client of the request in flight.
 
-use std::task::Context;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
+use crate::net::ResetWatch;
 use crate::web::Exchange;
-
-/// When a client that was asked whether it is there is looked at for the first time; each later time takes twice
-/// as long.
-const FIRST_LOOK: Duration = Duration::from_millis(100);
 
 /// The client of the request in flight.
 #[derive(Default)]
@@ -16,8 +12,10 @@ pub(super) struct Client {
     http_1_0: bool,
     /// What the handler has, where it can hear of the client's end.
     exchange: Option<Exchange>,
-    /// Once the client was asked whether it is there: how long the next look waits.
-    next_look: Option<Duration>,
+    /// Whether the client was asked if it is there.
+    was_asked: bool,
+    /// Tells of its answer if it is not, where the system can.
+    reset: Option<ResetWatch>,
 }
 
 impl Client {
@@ -42,15 +40,17 @@ impl Client {
         !self.http_1_0 && (server_wants || handler_wants())
     }
 
-    /// Whether it was asked.
     pub(super) fn was_asked(&self) -> bool {
-        self.next_look.is_some()
+        self.was_asked
     }
 
-    /// How long to wait for the next look.
-    pub(super) fn next_look(&mut self) -> Duration {
-        let wait = self.next_look.map_or(FIRST_LOOK, |before| before.saturating_mul(2));
-        self.next_look = Some(wait);
-        wait
+    /// It is asked. `reset`: the watch for its answer.
+    pub(super) fn ask(&mut self, reset: Option<ResetWatch>) {
+        (self.was_asked, self.reset) = (true, reset);
+    }
+
+    /// Ready when the connection has been reset.
+    pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.reset.as_mut().map_or(Poll::Pending, |reset| reset.as_mut().poll(cx))
     }
 }

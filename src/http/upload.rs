@@ -10,10 +10,10 @@ use http_types::StatusCode;
 
 use super::body::{self, RequestBody};
 use super::guard::{Head, Refusal, Unframer, refuse};
-use super::watching::{CONTINUE, poll_client};
+use super::watching::poll_client;
 use super::wire::{Filled, Wire};
 use crate::net::Stream;
-use crate::web::{Limits, Pace};
+use crate::web::{CONTINUE, Limits, Pace};
 
 /// How much of a body that nobody wants is read for the sake of the next request, in bytes.
 const SPARE: u64 = 64 * 1024;

@@ -4,7 +4,8 @@
 //! client's end. A client that has only closed its side may still wait for its answer, and to the server that looks
 //! the same as a client that is gone. If somebody wants to know, the client is asked: with an interim answer, which
 //! every client of HTTP/1.1 skips (RFC 9110, 15.2). The system of a client that is gone answers with a reset. No
-//! read shows that after the client's end, but a write does: so one without bytes is tried from time to time.
+//! read shows that after the client's end, so the stream has to watch for it, if it can. If it cannot, the next
+//! write fails.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -12,9 +13,7 @@ use std::task::{Context, Poll, ready};
 use super::wire::Wire;
 use crate::net::Stream;
 use crate::register::ClientEnd;
-
-/// An interim answer, which says no more than that the server is there (RFC 9110, 15.2.1).
-pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+use crate::web::CONTINUE;
 
 /// Watches the client while something else is waited for that it is to get. Ready if all should be looked at again;
 /// with an error if the client is gone, and nobody is to work for it any more.
@@ -49,16 +48,15 @@ fn poll_ask<S: Stream>(wire: &mut Wire<S>, cx: &mut Context<'_>) -> Poll<()> {
     if !wire.owes_answer() || !wire.client().should_be_asked(drops, cx) {
         return Poll::Pending;
     }
-    match wire.client().was_asked() {
-        false => wire.outbox().bytes_mut().extend_from_slice(CONTINUE),
-        true => {
-            ready!(wire.connection().poll_expired(cx));
-            wire.poke(cx);
-        }
+    if wire.client().was_asked() {
+        ready!(wire.client().poll_reset(cx));
+        wire.note_client(ClientEnd::Gone);
+    } else {
+        // It is watched before it can answer.
+        let reset = wire.watch_for_reset();
+        wire.client().ask(reset);
+        wire.outbox().bytes_mut().extend_from_slice(CONTINUE);
     }
-    let wait = wire.client().next_look();
-    let now = wire.connection().clock().now();
-    wire.connection().set_limit_at(now.checked_add(wait));
     Poll::Ready(())
 }
 

@@ -20,7 +20,7 @@ use super::outbox::Outbox;
 use super::resting::{Past, Resting};
 use super::shared::Http;
 use super::taking::Taking;
-use crate::net::Stream;
+use crate::net::{ResetWatch, Stream};
 use crate::register::{ClientEnd, State, Waiting};
 use crate::server::Connection;
 use crate::web::Pace;
@@ -111,6 +111,11 @@ impl<S: Stream> Wire<S> {
 
     pub(super) fn input(&self) -> &[u8] {
         &self.inbox
+    }
+
+    /// Watches for a reset after the client's end.
+    pub(super) fn watch_for_reset(&self) -> Option<ResetWatch> {
+        self.stream.watch_for_reset()
     }
 
     /// Drops the first `amount` bytes of the input, which were used.
@@ -262,7 +267,8 @@ impl<S: Stream> Wire<S> {
         &mut self.client
     }
 
-    fn note_client(&self, end: ClientEnd) {
+    /// Notes what is known of the client's end, and has the handler hear of it.
+    pub(super) fn note_client(&self, end: ClientEnd) {
         self.connection.note_client(end);
         if end == ClientEnd::Gone {
             self.client.note_gone();
@@ -332,13 +338,6 @@ impl<S: Stream> Wire<S> {
         }
         self.outbox.clear();
         Ok(())
-    }
-
-    /// Writes nothing, to see whether the client is there.
-    pub(super) fn poke(&mut self, cx: &mut Context<'_>) {
-        if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_write(cx, &[]) {
-            self.note_client(ClientEnd::Gone);
-        }
     }
 
     fn poll_write(&mut self, from: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

@@ -1,21 +1,19 @@
 //! What a handler may want to know besides the request, on either engine.
 
-use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
 use std::fmt;
 use std::future::{Future, pending};
-use std::rc::{Rc, Weak};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use smol::Timer;
 
+use super::here::Here;
 use super::until::UntilShutdown;
 use crate::net::Peer;
 use crate::server::Connection;
-use crate::service::Context as ServiceContext;
 use crate::shutdown::{Shutdown, Trigger, shutdown};
 #[cfg(feature = "grpc")]
 use crate::status::Ready;
@@ -64,17 +62,9 @@ struct Served {
     number: u64,
 }
 
-thread_local! {
-    /// The contexts of the servers that run on this thread.
-    static CONTEXTS: RefCell<BTreeMap<u64, Weak<ServiceContext>>> = RefCell::default();
-}
-
-/// No two servers of the process have the same number.
-static NEXT: AtomicU64 = AtomicU64::new(0);
-
 /// Makes the exchanges of one server.
 #[derive(Default)]
-pub(crate) struct Exchanges(OnceCell<Arc<Served>>);
+pub(crate) struct Exchanges(OnceCell<(Arc<Served>, Rc<Here>)>);
 
 impl Exchanges {
     /// Makes that of one request. `target`: as the client has sent it.
@@ -83,32 +73,25 @@ impl Exchanges {
         connection: &Connection,
         target: Arc<dyn AsRef<str> + Send + Sync>,
     ) -> Exchange {
-        let served = self.0.get_or_init(|| Arc::new(Served::new(connection.context()))).clone();
+        let (served, _) = self.0.get_or_init(|| {
+            let here = Here::new(connection.context());
+            (Arc::new(Served::new(&here)), here)
+        });
+        let served = served.clone();
         let (peer, client) = (connection.peer().clone(), Mutex::new(Client::There(None)));
         Exchange(Arc::new(Known { served, peer, target, client }))
     }
 }
 
-impl Drop for Exchanges {
-    fn drop(&mut self) {
-        if let Some(served) = self.0.get() {
-            // At the end of a thread there may be no such list any more.
-            let _ = CONTEXTS.try_with(|contexts| contexts.borrow_mut().remove(&served.number));
-        }
-    }
-}
-
 impl Served {
-    fn new(cx: &Rc<ServiceContext>) -> Served {
-        let number = NEXT.fetch_add(1, Relaxed);
-        CONTEXTS.with_borrow_mut(|contexts| contexts.insert(number, Rc::downgrade(cx)));
+    fn new(cx: &Here) -> Served {
         Served {
             shutdown: cx.shutdown().clone(),
             leaving: cx.status().leaving().clone(),
             requested: cx.status().causes().trigger().clone(),
             #[cfg(feature = "grpc")]
             ready: cx.status().ready().clone(),
-            number,
+            number: cx.number(),
         }
     }
 }
@@ -254,7 +237,7 @@ impl Exchange {
     /// On any other thread than that of the run.
     #[track_caller]
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        self.context_here().spawn(task);
+        self.here().spawn(task);
     }
 
     /// Runs work that blocks on another thread, and waits for what it comes to. See
@@ -268,17 +251,17 @@ impl Exchange {
         &self,
         work: W,
     ) -> impl Future<Output = T> + Send + use<T, W> {
-        self.context_here().unblock(work)
+        self.here().unblock(work)
     }
 
-    /// The context of the service; `None` on another thread, or after its end.
-    fn context(&self) -> Option<Rc<ServiceContext>> {
-        let number = self.0.served.number;
-        CONTEXTS.try_with(|contexts| contexts.borrow().get(&number)?.upgrade()).ok()?
+    /// The context of the service; `None` on another thread, or after the end of the server and of all tasks that
+    /// were spawned here.
+    fn context(&self) -> Option<Rc<Here>> {
+        Here::find(self.0.served.number)
     }
 
     #[track_caller]
-    fn context_here(&self) -> Rc<ServiceContext> {
+    fn here(&self) -> Rc<Here> {
         self.context().expect("the service runs, and on this thread")
     }
 

@@ -11,6 +11,7 @@
 //! | `probe.rs`, `last_word.rs` | whether a client that has closed its side is gone; what it is told at the deadline |
 //! | `access.rs` | the line of the access log |
 //! | `exchange.rs`, `until.rs` | what a handler may want to know; streams that end with the shutdown |
+//! | `here.rs` | the services of this thread, for exchanges |
 //! | `answer_fields.rs` | which fields frame an answer, and what a handler may say of them |
 //!
 //! A reason for a refusal is a short text for the client; the status that goes with it is 400.
@@ -19,11 +20,11 @@ mod access;
 mod answer_fields;
 mod date;
 mod exchange;
+mod here;
 mod host;
 mod last_word;
 mod limits;
 mod pace;
-#[cfg(feature = "hyper")]
 mod probe;
 #[cfg(feature = "http")]
 mod target;
@@ -46,6 +47,8 @@ pub(crate) use last_word::RETRY_AFTER;
 pub(crate) use last_word::last_word;
 pub use limits::Limits;
 pub(crate) use pace::Pace;
+#[cfg(feature = "http")]
+pub(crate) use probe::CONTINUE;
 #[cfg(feature = "hyper")]
 pub(crate) use probe::Probe;
 #[cfg(feature = "http")]

@@ -1,25 +1,31 @@
 //! Whether a client that has closed its side is gone, or waits for its answer.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+#[cfg(feature = "hyper")]
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
+#[cfg(feature = "hyper")]
 use crate::net::{ResetWatch, Stream};
 
 /// An interim answer, which every client of HTTP/1.1 must skip (RFC 9110, 15.2). The system of a client that is
 /// gone answers it with a reset.
-const QUESTION: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Asks one client, once.
+/// Asks one client, once, for an engine that writes by itself.
+#[cfg(feature = "hyper")]
 pub(crate) struct Probe {
     unsent: &'static [u8],
     reset: Option<ResetWatch>,
 }
 
+#[cfg(feature = "hyper")]
 impl Probe {
     /// Nothing is written yet, but the connection is watched.
     pub(crate) fn new<S: Stream>(stream: &S) -> Probe {
-        Probe { unsent: QUESTION, reset: stream.watch_for_reset() }
+        Probe { unsent: CONTINUE, reset: stream.watch_for_reset() }
     }
 
     /// Writes what is left of the question. If part of it is written, the rest has to be before anything else.

@@ -222,23 +222,6 @@ fn nobody_is_asked_if_nobody_wants_to_know_or_the_client_would_not_understand() 
 }
 
 #[test]
-fn a_client_that_is_gone_after_it_was_asked_is_found_out() {
-    let seen = Seen::default();
-    let (rig, network) = serve(&seen, true);
-    let client = ask(&rig, &network, NEVER);
-    client.half_close().expect("it is open");
-    rig.settle();
-    assert_eq!(text(&client), CONTINUE);
-    rig.pass(20 * SECOND);
-    assert!(!seen.is_dropped());
-    drop(client);
-    // It is looked at after times that double.
-    rig.pass(21 * SECOND);
-    assert!(seen.is_dropped());
-    assert!(text(&ask(&rig, &network, GET)).ends_with("hello"));
-}
-
-#[test]
 fn who_begins_to_watch_when_the_end_has_come_is_told_too() {
     let seen = Seen::default();
     let (rig, network) = serve(&seen, false);
@@ -356,6 +339,23 @@ fn the_handler_of_a_client_that_has_closed_over_tcp_is_dropped() {
 }
 
 #[test]
+fn a_client_that_goes_after_it_was_asked_is_found_out() {
+    let seen = Seen::default();
+    let ((), report) = over_tcp(&seen, NEVER, async |stream| {
+        stream.get_ref().shutdown(Shutdown::Write).expect("it is open");
+        // The question has come, and is not read: that the client goes then is a reset.
+        stream.readable().await.expect("it is asked");
+        assert!(!seen.is_dropped());
+        drop(stream);
+        while !seen.is_dropped() {
+            smol::Timer::after(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(report.is_graceful());
+    assert_eq!(counts(&report).dropped, 1);
+}
+
+#[test]
 fn a_client_that_has_closed_its_side_over_tcp_is_asked_and_answered() {
     let seen = Seen::default();
     let request = b"GET /until-told HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -379,8 +379,6 @@ fn a_client_that_has_closed_its_side_over_tcp_is_asked_and_answered() {
         let mut received = vec![0; CONTINUE.len()];
         stream.read_exact(&mut received).await.expect("it is asked");
         assert_eq!(received, CONTINUE.as_bytes());
-        // In this time it is looked at again.
-        smol::Timer::after(Duration::from_millis(500)).await;
         tell.send(()).await.expect("the handler waits");
         stream.read_to_end(&mut received).await.expect("it is answered");
         trigger.shut_down();

@@ -194,3 +194,34 @@ fn the_deadline_does_not_wait_for_blocking_work_and_names_it() {
     assert_eq!(report.took, SECOND);
     drop(hold);
 }
+
+#[test]
+#[cfg(feature = "http")]
+fn a_task_of_a_handler_has_its_time_when_the_last_connection_and_the_server_have_ended() {
+    use adieu::http::http_types::{Request, Response, Result};
+    use adieu::http::{Exchange, Http};
+
+    let left = Rc::new(RefCell::new(Vec::new()));
+    let noted = left.clone();
+    let http = Http::new(move |_: Request, exchange: Exchange| {
+        let (noted, cx) = (noted.clone(), exchange.clone());
+        async move {
+            exchange.spawn(async move {
+                for _ in 0..3 {
+                    cx.sleep(SECOND).await;
+                    noted.borrow_mut().push(cx.time_left());
+                }
+            });
+            Result::Ok(Response::from("hello"))
+        }
+    });
+    let (rig, network) = crate::rig::serve("web", http);
+    let client = crate::rig::ask(&rig, &network, crate::rig::GET);
+    rig.signal(Signal::Term);
+    drop(client);
+    rig.pass(3 * SECOND);
+    let report = rig.report();
+    assert!(report.is_graceful(), "{report}");
+    let expected = [9, 8, 7].map(|seconds| Some(seconds * SECOND));
+    assert_eq!(*left.borrow(), expected);
+}
