@@ -218,12 +218,9 @@ fn examples() -> Vec<(String, Vec<&'static str>)> {
     let names = files.filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
     let names = names.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned());
     names
-        .filter(|name| match name.as_str() {
-            "hello" => false,
-            "three_protocols" => cfg!(feature = "grpc"),
-            "axum" => cfg!(feature = "hyper"),
-            _ => true,
-        })
+        .filter(|name| name != "hello")
+        .filter(|name| cfg!(feature = "grpc") || name != "three_protocols")
+        .filter(|name| cfg!(feature = "hyper") || name != "axum")
         .map(|name| match name.as_str() {
             "three_protocols" => (name, vec!["--http", "--grpc", "--tcp"]),
             "daemon" => (name, vec!["--listen", "--admin"]),
