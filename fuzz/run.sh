@@ -7,7 +7,7 @@ seconds=${1:-60}
 # cargo-fuzz asks for a nightly compiler's flags; a stable one takes them too if told so. The crate has
 # no unsafe code on these paths, so there is nothing for a sanitizer to find.
 export RUSTC_BOOTSTRAP=1
-for target in head destination framing connection proxy; do
+for target in head destination framing connection proxy http2; do
   echo "== $target"
   # What is found to be new goes to fuzz/target/, not to the committed corpus.
   new=fuzz/target/corpus/$target

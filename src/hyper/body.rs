@@ -53,6 +53,10 @@ struct State {
     fault: Option<Fault>,
     /// The same for its reader, who has not heard of it.
     error: Option<BodyError>,
+    /// Whether its reader has seen its end.
+    is_read: bool,
+    /// Whether its reader has let go of it before: hyper reads the rest.
+    is_left: bool,
     /// How often the reader has found nothing.
     waits: u64,
     /// The reader, while it waits.
@@ -80,6 +84,8 @@ fn shared(source: Source, is_empty: bool, length: u64, most: u64) -> (RequestBod
         // What says that it is too large need not come.
         fault: (length > most).then_some(Fault::TooLarge),
         error: None,
+        is_read: false,
+        is_left: false,
         waits: 0,
         reader: None,
         answerer: None,
@@ -138,6 +144,11 @@ impl Upload {
         self.0.as_ref().map_or(0, |shared| lock(shared).left)
     }
 
+    /// Whether its reader has let go of it before its end.
+    pub(super) fn is_left(&self) -> bool {
+        self.0.as_ref().is_some_and(|shared| lock(shared).is_left)
+    }
+
     /// What was wrong with the body, if anything was.
     pub(super) fn fault(&self) -> Option<Fault> {
         lock(self.0.as_ref()?).fault
@@ -186,6 +197,7 @@ impl State {
             }
         };
         self.reader = None;
+        self.is_read |= frame.is_none();
         Poll::Ready(frame.map(|frame| self.admit(frame)))
     }
 
@@ -215,8 +227,10 @@ impl State {
     /// bodies of its connection.
     fn discard(&mut self) {
         let gathered = std::mem::take(&mut self.gathered);
-        if let Source::Http2(body, _) = &mut self.source {
-            release(body, gathered.len());
+        match &mut self.source {
+            Source::Http1(body) => self.is_left = !self.is_read && !body.is_end_stream(),
+            Source::Http2(body, _) => release(body, gathered.len()),
+            Source::Gone => {}
         }
         (self.source, self.reader) = (Source::Gone, None);
     }

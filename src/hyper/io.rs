@@ -87,7 +87,8 @@ pub(super) struct News {
 pub(super) fn io<S: Stream>(stream: S, opening: Opening) -> (Io<S>, Wire<S>) {
     let next = if opening.is_http2() { Next::Any } else { Next::Head };
     let early = opening.0;
-    let news = News { received: early.len(), has_received: true, ..News::default() };
+    // They were counted when they were read.
+    let news = News { has_received: true, ..News::default() };
     let shared = Arc::new(Mutex::new(Shared {
         stream,
         early,

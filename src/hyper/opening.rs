@@ -65,6 +65,7 @@ pub(super) async fn receive<S: Stream>(
             // In a box: few connections come to this.
             amount = Box::pin(first_byte_of_newcomer(connection, read)).await.transpose()?;
         }
+        connection.count_received(amount.unwrap_or(0));
         if amount.is_none_or(|amount| amount == 0) {
             return Ok((!is_new).then_some(opening));
         }

@@ -5,6 +5,8 @@
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
+    /// Whether it is of HTTP/1.0, which closes the connection unless it says otherwise.
+    pub is_old: bool,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     /// Whether its end has come; where nothing else tells, the close does.
@@ -21,7 +23,10 @@ impl Answer {
     }
 
     pub fn says_close(&self) -> bool {
-        self.header("connection") == Some("close")
+        match self.header("connection") {
+            Some(option) => option == "close",
+            None => self.is_old,
+        }
     }
 
     pub fn text(&self) -> String {
@@ -61,7 +66,9 @@ pub fn one(bytes: &[u8], to_head: bool, ended: bool) -> Result<(Answer, usize), 
     let mut rest = &bytes[end + 4..];
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap_or_default();
-    let code = status.strip_prefix("HTTP/1.1 ").and_then(|status| status.get(..4));
+    let old = status.strip_prefix("HTTP/1.0 ");
+    answer.is_old = old.is_some();
+    let code = old.or(status.strip_prefix("HTTP/1.1 ")).and_then(|status| status.get(..4));
     let code = code.and_then(|code| code.strip_suffix(' '));
     let malformed = || format!("malformed status line {status:?}");
     answer.status = code.and_then(|code| number(code, 10)).ok_or_else(malformed)? as u16;

@@ -153,3 +153,20 @@ fn connections_of_noise_keep_their_promises() {
         properties::connection(&data);
     }
 }
+
+#[cfg(feature = "hyper")]
+#[test]
+fn connections_over_http2_keep_their_promises() {
+    let mut random = Random(6);
+    for wild in [false, true] {
+        // Without frames that nobody can tell the meaning of, and with them.
+        let tame =
+            |byte| if (60..90).contains(&byte) || (110..160).contains(&byte) { 230 } else { byte };
+        for _ in 0..300 {
+            let choices = random.noise(80).into_iter();
+            let choices: Vec<_> =
+                choices.map(|byte| if wild { byte } else { tame(byte) }).collect();
+            crate::properties_h2::http2(&choices);
+        }
+    }
+}

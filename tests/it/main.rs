@@ -16,6 +16,8 @@ mod bound;
 mod bounds;
 #[cfg(feature = "http")]
 mod buffered;
+#[cfg(any(feature = "http", feature = "hyper"))]
+mod choices;
 mod clients;
 #[cfg(feature = "http")]
 mod destination;
@@ -55,6 +57,8 @@ mod hyper_hostile;
 #[cfg(feature = "hyper")]
 mod hyper_rules;
 #[cfg(feature = "hyper")]
+mod hyper_seeds;
+#[cfg(feature = "hyper")]
 mod hyper_slow;
 #[cfg(all(feature = "http", feature = "hyper"))]
 mod hyper_sockets;
@@ -71,6 +75,8 @@ mod package;
 mod promises;
 #[cfg(feature = "http")]
 mod properties;
+#[cfg(feature = "hyper")]
+mod properties_h2;
 mod proxy;
 #[cfg(feature = "http")]
 mod proxy_engines;

@@ -13,6 +13,7 @@ use adieu::testing::{MemoryStream, memory, settle};
 use adieu::{Connection, Peer, ProxyProtocol, Server, Tcp};
 use futures_lite::AsyncWriteExt;
 
+use crate::choices::Choices;
 use crate::reader::{Answer, answers};
 use crate::rig::{self, Rig};
 
@@ -154,23 +155,6 @@ async fn tell(stream: &mut MemoryStream, connection: &Connection) -> std::io::Re
         if connection.read(stream, &mut bytes).await? == 0 {
             return Ok(());
         }
-    }
-}
-
-/// A stream of choices, made by the fuzzer's bytes; all zero when they have run out.
-struct Choices<'a>(&'a [u8]);
-
-impl<'a> Choices<'a> {
-    fn byte(&mut self) -> u8 {
-        let Some((&byte, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
-        byte
-    }
-
-    fn bytes(&mut self, amount: usize) -> &'a [u8] {
-        let (bytes, rest) = self.0.split_at(amount.min(self.0.len()));
-        self.0 = rest;
-        bytes
     }
 }
 

@@ -4,8 +4,9 @@ use std::cell::Ref;
 
 use adieu::{Outcome, Report, Straggler};
 
+use crate::client_plan::{ClientPlan, Then};
 use crate::net::{End, look};
-use crate::plan::{ClientPlan, ServicePlan, Then};
+use crate::plan::ServicePlan;
 use crate::restarts;
 use crate::watch::until;
 use crate::world::{Seen, World};
@@ -28,25 +29,36 @@ pub fn judge(world: &World, report: &Report, number: usize) -> Result<(), String
     let named = report.stragglers.iter().filter(|left| left.service == service.name);
     let named = named.filter(|left| left.connection.is_some()).count();
     equal("cut off", counts.cut_off, named)?;
-    let clients = || {
+    let planned = || {
         let clients = world.plan.clients.iter().zip(&world.seen);
-        clients.filter(|(plan, _)| plan.service == number).map(|(_, seen)| seen.borrow())
+        let clients = clients.filter(|(plan, _)| plan.service == number);
+        clients.map(|(plan, seen)| (plan, seen.borrow()))
     };
+    let clients = || planned().map(|(_, seen)| seen);
     // A reset may have cost the client answers that the server has written, and so may leaving early.
-    let lost: usize = clients()
-        .filter(|seen| seen.reset || seen.perhaps_whole)
-        .map(|seen| seen.requests.iter().filter(|asked| asked.first.is_some()).count())
+    let lost: usize = planned()
+        .filter(|(plan, seen)| plan.http2.is_none() && (seen.reset || seen.perhaps_whole))
+        .map(|(_, seen)| seen.requests.iter().filter(|asked| asked.first.is_some()).count())
         .sum();
-    let about = |what: &str, reported: u64, seen: usize| match reported.checked_sub(seen as u64) {
+    let about = |what: &str, reported: u64, seen: usize, lost: usize| match reported
+        .checked_sub(seen as u64)
+    {
         Some(more) if more <= lost as u64 => Ok(()),
         _ => Err(format!("{what}: the report says {reported}, and it was {seen}, {lost} unknown")),
     };
-    about("requests", counts.requests, clients().map(|seen| seen.answers.len()).sum())?;
+    let got = |is_http2: bool| {
+        let of_version = planned().filter(move |(plan, _)| plan.http2.is_some() == is_http2);
+        of_version.map(|(_, seen)| seen.answers.len()).sum::<usize>()
+    };
+    // Over HTTP/2 it is known what was written.
+    let streams = ends.iter().map(|end| end.http2.answered()).sum::<usize>();
+    about("requests", counts.requests, got(false) + streams, lost)?;
     for (class, &count) in (1..).zip(&counts.statuses) {
         let of_class = |seen: &Seen| {
             seen.answers.iter().filter(|(answer, _)| answer.status / 100 == class).count()
         };
-        about(&format!("{class}xx"), count, clients().map(|seen| of_class(&seen)).sum())?;
+        let lost = lost + streams.saturating_sub(got(true));
+        about(&format!("{class}xx"), count, clients().map(|seen| of_class(&seen)).sum(), lost)?;
     }
     equal("timed", counts.latency.count(), counts.requests as usize)?;
     let is_http = matches!(world.plan.services[number], ServicePlan::Http { .. });
@@ -68,19 +80,21 @@ pub fn judge(world: &World, report: &Report, number: usize) -> Result<(), String
         equal("ended in the drain", ended, seen)?;
     }
     let did_work = |seen: &Seen| {
-        let answered = seen.requests.iter().take(seen.answers.len());
-        answered.clone().any(|asked| asked.handled.is_some_and(|handled| handled.draining))
+        seen.answered().any(|asked| asked.handled.is_some_and(|handled| handled.draining))
     };
     let worked = clients().filter(|seen| did_work(seen)).count() as u64;
     if counts.drained + counts.cut_off < worked {
         return Err(format!("{worked} worked in the drain, and the report says {counts:?}"));
     }
-    let was_idle = |seen: &&Ref<'_, Seen>| {
+    let was_idle = |(plan, seen): &(&ClientPlan, Ref<'_, Seen>)| {
         let end = seen.peer.and_then(|peer| ends.get(peer - 1));
         let silent = seen.requests.iter().all(|asked| asked.first.is_none());
-        is_http && silent && end.is_some_and(|end| end.dropped_draining)
+        // To send a preface, or part of one, is something to do, and so is to watch the health.
+        let greets = |end: &End| end.began_draining || end.http2.is_part() || end.http2.asked();
+        let had_nothing = |end: &End| plan.http2.is_none() || !greets(end);
+        is_http && silent && end.is_some_and(|end| end.dropped_draining && had_nothing(end))
     };
-    let idle = clients().filter(|seen| was_idle(&seen)).count() as u64;
+    let idle = planned().filter(was_idle).count() as u64;
     if counts.closed_idle + counts.cut_off < idle {
         return Err(format!("{idle} had nothing to do, and the report says {counts:?}"));
     }

@@ -11,13 +11,18 @@ use adieu::testing::MemoryStream;
 use async_channel::{Receiver, Sender};
 use futures_lite::{AsyncRead, future};
 
+use crate::client_plan::{BodyPlan, ClientPlan, RequestPlan, Then};
 use crate::content::content;
-use crate::plan::{BodyPlan, ClientPlan, RequestPlan, ServicePlan, Then};
+use crate::http2;
+use crate::plan::ServicePlan;
 use crate::reader::{self, Answer};
 use crate::world::{Asked, World};
 
 /// How long a client waits to be told to send the body.
 const CONTINUE: Duration = Duration::from_millis(100);
+
+/// How many bytes frame a chunk, behind one and before the next.
+const FRAMING: usize = "\r\n12ab\r\n".len();
 
 /// What is asked of the handler, and the seed of the bodies: client and request.
 pub fn id(client: usize, request: usize) -> String {
@@ -99,6 +104,17 @@ pub async fn live(world: Rc<World>, number: usize) {
     let peer = served.connected.borrow().len();
     world.seen[number].borrow_mut().peer = Some(peer);
     world.tell(format_args!("client {number}: connects to {}, as its {peer}", plan.service));
+    let patience = async {
+        match plan.vanishes {
+            Some(after) => world.sleep(after).await,
+            None => std::future::pending().await,
+        }
+    };
+    if let Some(http2) = &plan.http2 {
+        future::or(http2::live(&world, number, http2, stream), patience).await;
+        note_vanished(&world, number);
+        return;
+    }
     let client = Client {
         world: world.clone(),
         number,
@@ -109,12 +125,6 @@ pub async fn live(world: Rc<World>, number: usize) {
     let (answered, answers) = async_channel::unbounded();
     let talk = async {
         future::zip(client.send(plan, answers), client.receive(plan, answered)).await;
-    };
-    let patience = async {
-        match plan.vanishes {
-            Some(after) => world.sleep(after).await,
-            None => std::future::pending().await,
-        }
     };
     future::or(talk, patience).await;
     client.leave();
@@ -178,6 +188,10 @@ impl Client {
             parts.insert(body, (parts[body].0, head));
             parts[body + 1].0 = CONTINUE;
         }
+        // It may be no more than what frames a chunk, and that is no news to hyper's reader of a body.
+        let is_chunked = matches!(request.body, BodyPlan::Chunked(..));
+        let is_hypers = !self.world.plan.services[plan.service].is_on_async_h1();
+        let is_framing = |bytes| is_chunked && is_hypers && bytes <= FRAMING;
         let mut sent = 0;
         for (rest, end) in parts {
             if !rest.is_zero() {
@@ -189,12 +203,14 @@ impl Client {
             if !self.put(plan, &bytes[sent..end]) {
                 return None;
             }
-            sent = end;
+            let before = std::mem::replace(&mut sent, end);
             let stamp = self.world.stamp();
             let asked = &mut self.world.seen[self.number].borrow_mut().requests[number];
-            asked.first.get_or_insert(stamp);
-            let before = asked.moved.replace(stamp).unwrap_or(stamp);
-            asked.paused = asked.paused.max(stamp.time - before.time);
+            let moved = asked.moved;
+            asked.note_sent(stamp);
+            if is_framing(end - before) {
+                asked.moved = moved;
+            }
             if sent >= head {
                 asked.head.get_or_insert(stamp);
             }
@@ -290,9 +306,16 @@ impl Client {
         let inbox = self.inbox.borrow();
         seen.partial = !inbox.is_empty();
         seen.perhaps_whole = reader::one(&inbox, false, true).is_ok_and(|(one, _)| one.complete);
-        if seen.ended.is_none() {
-            seen.vanished = true;
-            self.world.tell(format_args!("client {}: vanishes", self.number));
-        }
+        drop(seen);
+        note_vanished(&self.world, self.number);
+    }
+}
+
+/// A client has come to its end; if it has seen none of the connection, it has gone before.
+fn note_vanished(world: &World, number: usize) {
+    let seen = &mut world.seen[number].borrow_mut();
+    if seen.ended.is_none() {
+        seen.vanished = true;
+        world.tell(format_args!("client {number}: vanishes"));
     }
 }

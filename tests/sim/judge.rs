@@ -3,13 +3,16 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use adieu::http::Limits;
 use adieu::{Cause, Peer, Report, Signal, Straggler};
 
 use crate::accounts;
 use crate::client::{id, is_raw};
+use crate::client_plan::{BodyPlan, ClientPlan, RequestPlan, Talk, Then};
 use crate::content::content;
+use crate::http2;
 use crate::net::{End, look};
-use crate::plan::{BodyPlan, ClientPlan, Event, RequestPlan, ServicePlan, Talk, Then};
+use crate::plan::{Event, ServicePlan};
 use crate::reader::Answer;
 use crate::restarts;
 use crate::talk;
@@ -17,18 +20,18 @@ use crate::watch::{Watch, all_have_finished, has_trouble, until};
 use crate::world::{Asked, Seen, Stamp, World};
 
 /// The least that half a head is given, and a connection that lingers.
-const HEAD_GRACE: Duration = Duration::from_secs(2);
+pub const HEAD_GRACE: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_millis(100);
 /// However slowly it comes, a body may take so long.
 const BODY_ALLOWANCE: Duration = Duration::from_secs(5);
 /// An idle limit beyond this is never reached before the drain.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn judge(world: &World, report: &Report, watch: &Watch) {
     for (number, plan) in world.plan.clients.iter().enumerate() {
         let seen = &world.seen[number].borrow();
-        let case =
-            Case { world, report, watch, number, plan, seen, ended_draining: Cell::default() };
+        let (ended_draining, closed) = Default::default();
+        let case = Case { world, report, watch, number, plan, seen, ended_draining, closed };
         if let Err(violation) = case.judge() {
             world.violation(format_args!("client {number}: {violation}"));
         }
@@ -128,15 +131,17 @@ fn exit_status(report: &Report) -> u8 {
 }
 
 /// One client's connection and what became of it.
-struct Case<'a> {
+pub struct Case<'a> {
     world: &'a World,
     report: &'a Report,
     watch: &'a Watch,
-    number: usize,
-    plan: &'a ClientPlan,
-    seen: &'a Seen,
+    pub number: usize,
+    pub plan: &'a ClientPlan,
+    pub seen: &'a Seen,
     /// The server's end was dropped in the drain.
     ended_draining: Cell<bool>,
+    /// When the server closed its side, among all that was seen.
+    closed: Cell<u64>,
 }
 
 impl Case<'_> {
@@ -152,27 +157,28 @@ impl Case<'_> {
             };
         };
         self.ended_draining.set(look(&end).dropped_draining);
+        self.closed.set(look(&end).closed_order);
+        let named = is_named(self.report, self.plan.service, peer);
+        if let Some(http2) = &self.plan.http2 {
+            return http2::judge(self, http2, &look(&end), named);
+        }
         for (number, (answer, at)) in self.seen.answers.iter().enumerate() {
             self.judge_answer(number, answer, *at)
                 .map_err(|fault| format!("answer {number}: {fault}"))?;
         }
         talk::judge_echo(self.seen)?;
-        if is_named(self.report, self.plan.service, peer) {
+        if named {
             let end = look(&end);
-            let until = until(self.world, self.world.plan.stages[self.plan.service]);
-            return match end.dropped_at == until || end.dropped_at == self.watch.finished {
-                true if self.looks_whole(&end) => Err("it is cut, and looks whole".to_owned()),
-                true => Ok(()),
-                false => Err("it is named, and its time was not over".to_owned()),
+            return match self.looks_whole(&end) {
+                true => Err("it is cut, and looks whole".to_owned()),
+                false => self.was_out_of_time(&end),
             };
         }
         if self.seen.vanished {
             return Ok(());
         }
         if self.seen.reset {
-            let end = look(&end);
-            let lingered = end.half_closed_at.zip(end.dropped_at);
-            let lingered = lingered.is_some_and(|(from, to)| to >= from + LINGER);
+            let lingered = self.has_lingered(&look(&end));
             return match lingered || self.has_failed() || self.is_polite_upgrade() {
                 true => Ok(()),
                 false => Err("reset".to_owned()),
@@ -192,6 +198,34 @@ impl Case<'_> {
             return talk::judge_end(self.plan, self.seen, self.ended_draining.get());
         }
         self.judge_end()
+    }
+
+    /// It was cut off when the time of its stage was over.
+    pub fn was_out_of_time(&self, end: &End) -> Result<(), String> {
+        let until = until(self.world, self.world.plan.stages[self.plan.service]);
+        match end.dropped_at == until || end.dropped_at == self.watch.finished {
+            true => Ok(()),
+            false => Err("it is named, and its time was not over".to_owned()),
+        }
+    }
+
+    /// Since when the service is a lame duck, if it is one.
+    #[cfg_attr(not(feature = "hyper"), allow(dead_code))]
+    pub fn leaving_since(&self) -> Option<Duration> {
+        let plan = &self.world.plan;
+        let is_lame = plan.stages[self.plan.service] == 0 && !plan.lame_duck.is_zero();
+        self.watch.cause.filter(|_| is_lame)
+    }
+
+    #[cfg_attr(not(feature = "hyper"), allow(dead_code))]
+    pub fn is_aborted(&self) -> bool {
+        self.report.aborted.is_some()
+    }
+
+    /// The server has waited for its client to read the last of it.
+    pub fn has_lingered(&self, end: &End) -> bool {
+        let lingered = end.half_closed_at.zip(end.dropped_at);
+        lingered.is_some_and(|(from, to)| to >= from + LINGER)
     }
 
     /// Whether the client takes what the handler itself has written for all that it had to say: it was
@@ -261,7 +295,7 @@ impl Case<'_> {
     }
 
     /// The longest time for which a request stood still before it was answered.
-    fn paused(&self, asked: &Asked, answered: Stamp) -> Duration {
+    pub fn paused(&self, asked: &Asked, answered: Stamp) -> Duration {
         let unfinished = asked.moved.filter(|_| asked.last.is_none());
         let at_last = unfinished.map(|moved| answered.time.saturating_sub(moved.time));
         asked.paused.max(at_last.unwrap_or_default())
@@ -296,10 +330,12 @@ impl Case<'_> {
             return Ok(());
         }
         match () {
-            () if self.had_arrived(count) => {
+            // Of pipelined requests hyper is sure to answer the first alone (docs/rules.md, 13).
+            () if self.had_arrived(count) && self.is_on_async_h1() => {
                 Err(format!("request {count} had arrived, and was dropped"))
             }
             () if leaving || asked.last.is_none() => Ok(()),
+            () if self.hyper_may_close(asked) && !self.is_on_async_h1() => Ok(()),
             () => Err("it says close for no reason".to_owned()),
         }
     }
@@ -316,6 +352,8 @@ impl Case<'_> {
     fn judge_silent_end(&self, next: Option<&Asked>) -> Result<(), String> {
         match next.filter(|next| next.first.is_some()) {
             Some(next) if next.last.is_none() && self.seen.half_closed => Ok(()),
+            Some(next) if next.first.is_some_and(|first| first.order > self.closed.get()) => Ok(()),
+            Some(next) if self.is_pipelined(next) && !self.is_on_async_h1() => Ok(()),
             Some(_) => Err(format!("request {} is lost", self.seen.answers.len())),
             None if self.seen.half_closed
                 || self.ended_draining.get()
@@ -325,6 +363,21 @@ impl Case<'_> {
             }
             None => Err("closed for no reason".to_owned()),
         }
+    }
+
+    /// It was pipelined, or sent when the idle limit had just passed: hyper has looked once more, and found it.
+    fn hyper_may_close(&self, asked: &Asked) -> bool {
+        let before = self.seen.answers.iter().rev().nth(1).map(|(_, at)| *at);
+        let limit = self.limits().1;
+        before.zip(asked.first).is_some_and(|(before, first)| {
+            first < before || first.time >= before.time.saturating_add(limit)
+        })
+    }
+
+    /// Some of it was sent before the request before it was answered.
+    fn is_pipelined(&self, next: &Asked) -> bool {
+        let answered = self.seen.answers.last().map(|(_, at)| *at);
+        answered.is_some_and(|at| next.first.is_some_and(|first| first < at))
     }
 
     fn judge_upgrade(&self) -> Result<(), String> {
@@ -343,30 +396,53 @@ impl Case<'_> {
         })
     }
 
-    fn body_time(&self) -> Duration {
-        match &self.world.plan.services[self.plan.service] {
-            ServicePlan::Http { limits, .. } => limits.body_time,
-            _ => Duration::MAX,
-        }
+    pub fn body_time(&self) -> Duration {
+        self.all_limits().body_time
+    }
+
+    #[cfg_attr(not(feature = "hyper"), allow(dead_code))]
+    pub fn answer_time(&self) -> Duration {
+        self.all_limits().answer_time
     }
 
     /// The time for a head, the time between requests, the number of requests.
-    fn limits(&self) -> (Duration, Duration, u64) {
+    pub fn limits(&self) -> (Duration, Duration, u64) {
+        let limits = self.all_limits();
+        (limits.head_time, limits.idle, limits.requests)
+    }
+
+    fn is_on_async_h1(&self) -> bool {
+        self.world.plan.services[self.plan.service].is_on_async_h1()
+    }
+
+    fn all_limits(&self) -> &Limits {
         match &self.world.plan.services[self.plan.service] {
-            ServicePlan::Http { limits, .. } => (limits.head_time, limits.idle, limits.requests),
-            _ => unreachable!("clients connect to HTTP services"),
+            ServicePlan::Http { limits, .. } => limits,
+            _ => unreachable!("its clients speak HTTP"),
         }
     }
 }
 
 impl Then {
-    fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         match self {
             Then::Answer(_) | Then::SayClose(_) | Then::Stream(_) => 200,
             Then::Fail(status) => *status,
             Then::Panic => 500,
             Then::Upgrade { .. } => 101,
             Then::Never => 0,
+        }
+    }
+}
+
+impl Then {
+    /// How many bytes of content the answer has.
+    #[cfg_attr(not(feature = "hyper"), allow(dead_code))]
+    pub fn length(&self) -> usize {
+        match self {
+            Then::Answer(len) | Then::SayClose(len) => *len,
+            Then::Stream(parts) => parts.iter().map(|(_, len)| len).sum(),
+            Then::Fail(_) | Then::Panic | Then::Never | Then::Upgrade { .. } => 0,
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,7 +14,8 @@ use adieu::{Listener, Peer, Shutdown, Stream};
 use fastrand::Rng;
 use futures_lite::{AsyncRead, AsyncWrite};
 
-use crate::world::World;
+use crate::http2;
+use crate::world::{Stamp, World};
 
 /// More failed accepts than this at one instant are a loop that does not back off.
 const HOT: usize = 100;
@@ -24,20 +26,53 @@ pub struct End {
     pub accepted_at: Duration,
     pub half_closed: bool,
     pub dropped: bool,
+    /// Which of the two came first: its order among all that is seen.
+    pub closed_order: u64,
     /// When it was seen to be half-closed, and dropped: time passes only between two looks.
     pub half_closed_at: Option<Duration>,
     pub dropped_at: Option<Duration>,
     /// It was dropped after the drain had begun.
     pub dropped_draining: bool,
+    /// The first byte came when the drain had begun.
+    pub began_draining: bool,
     /// How many bytes the server has read and written.
     pub read: u64,
     pub written: u64,
+    /// The same, frame by frame.
+    pub http2: http2::Wire,
+}
+
+impl End {
+    fn note_closed(&mut self, now: Stamp) {
+        if self.closed_order == 0 {
+            self.closed_order = now.order;
+        }
+    }
 }
 
 pub type SharedEnd = Arc<Mutex<End>>;
 
 pub fn look(end: &SharedEnd) -> MutexGuard<'_, End> {
     end.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The time since the start and the order of what is seen, for streams: they have to be thread-safe, and the
+/// clock is not.
+#[derive(Clone, Debug, Default)]
+pub struct Time(Arc<[AtomicU64; 2]>);
+
+impl Time {
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.0[0].load(Ordering::Relaxed))
+    }
+
+    pub fn set(&self, now: Duration) {
+        self.0[0].store(now.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    pub fn stamp(&self) -> Stamp {
+        Stamp { order: self.0[1].fetch_add(1, Ordering::Relaxed) + 1, time: self.now() }
+    }
 }
 
 pub struct UnkindListener {
@@ -69,7 +104,7 @@ impl Listener for UnkindListener {
             self.world.tell(format_args!("{}: accepts {peer}", self.service));
             let rng = Mutex::new(self.rng.fork());
             let shutdown = Box::new(self.shutdown.clone());
-            (UnkindStream { inner, end, shutdown, rng }, peer)
+            (UnkindStream { inner, end, shutdown, time: self.world.time.clone(), rng }, peer)
         })
     }
 
@@ -92,6 +127,7 @@ pub struct UnkindStream {
     end: SharedEnd,
     // Boxed, because streams are Unpin.
     shutdown: Box<Shutdown>,
+    time: Time,
     rng: Mutex<Rng>,
 }
 
@@ -110,6 +146,7 @@ impl Drop for UnkindStream {
     fn drop(&mut self) {
         let mut end = look(&self.end);
         end.dropped = true;
+        end.note_closed(self.time.stamp());
         end.dropped_draining = self.shutdown.has_begun();
     }
 }
@@ -123,7 +160,10 @@ impl AsyncRead for UnkindStream {
         let most = self.part_of(buf.len()).min(buf.len());
         let read = Pin::new(&mut self.inner).poll_read(cx, &mut buf[..most]);
         if let Poll::Ready(Ok(amount)) = read {
-            look(&self.end).read += amount as u64;
+            let end = &mut *look(&self.end);
+            end.began_draining |= end.read == 0 && self.shutdown.has_begun();
+            end.read += amount as u64;
+            end.http2.note_read(&buf[..amount], self.time.now());
         }
         read
     }
@@ -138,7 +178,9 @@ impl AsyncWrite for UnkindStream {
         let most = self.part_of(buf.len()).min(buf.len());
         let written = Pin::new(&mut self.inner).poll_write(cx, &buf[..most]);
         if let Poll::Ready(Ok(amount)) = written {
-            look(&self.end).written += amount as u64;
+            let end = &mut *look(&self.end);
+            end.written += amount as u64;
+            end.http2.note_written(&buf[..amount], self.time.now());
         }
         written
     }
@@ -161,7 +203,9 @@ impl Stream for UnkindStream {
     }
 
     fn half_close(&self) -> io::Result<()> {
-        look(&self.end).half_closed = true;
+        let end = &mut *look(&self.end);
+        end.half_closed = true;
+        end.note_closed(self.time.stamp());
         self.inner.half_close()
     }
 

@@ -1,4 +1,4 @@
-//! What a seed decides: the services, their clients, and what befalls them when.
+//! What a seed decides: the services, their clients (`client_plan.rs`), and what befalls them when.
 
 use std::time::Duration;
 
@@ -6,6 +6,8 @@ use adieu::Signal;
 use adieu::http::Limits;
 use fastrand::Rng;
 
+use crate::client_plan::{ClientPlan, client};
+use crate::engines::{self, Engine};
 use crate::life::LifePlan;
 
 /// Everything that happens in one run, except for how reads and writes are split (`net.rs`).
@@ -29,6 +31,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub enum ServicePlan {
     Http {
+        engine: Engine,
         max_connections: usize,
         limits: Limits,
         /// For how long its listener waits for handshakes at the end.
@@ -68,86 +71,8 @@ pub enum Event {
     Starve(usize, Duration),
 }
 
-#[derive(Debug)]
-pub struct ClientPlan {
-    pub service: usize,
-    pub arrives: Duration,
-    /// How many bytes fit into each direction of the connection.
-    pub capacity: usize,
-    /// How much it reads at once, and how long it rests after that.
-    pub reads: (usize, Duration),
-    /// Whether it sends a request only after the answer to the one before.
-    pub waits: bool,
-    /// Whether it goes on sending after the server has half-closed.
-    pub rude: bool,
-    pub requests: Vec<RequestPlan>,
-    /// What it sends after an upgrade, or over raw TCP, and how the handler there treats it.
-    pub raw: Vec<(Duration, usize)>,
-    pub talk: Talk,
-    pub half_closes: bool,
-    pub vanishes: Option<Duration>,
-}
-
-#[derive(Debug)]
-pub struct RequestPlan {
-    pub body: BodyPlan,
-    pub padding: usize,
-    pub expects_continue: bool,
-    pub asks_close: bool,
-    /// HTTP/1.0, which asks for the close by its version.
-    pub is_old: bool,
-    /// Where the bytes are split, as fractions of the whole, and how long the client rests before each part.
-    pub parts: Vec<(Duration, f64)>,
-    /// The last part is never sent.
-    pub stops: bool,
-    pub handling: Handling,
-}
-
-#[derive(Debug)]
-pub enum BodyPlan {
-    None,
-    Length(usize),
-    /// So many bytes, in chunks of so many.
-    Chunked(usize, usize),
-}
-
-/// What the handler does with a request.
-#[derive(Debug)]
-pub struct Handling {
-    pub reads_body: bool,
-    pub takes: Duration,
-    pub then: Then,
-}
-
-#[derive(Debug)]
-pub enum Then {
-    Answer(usize),
-    SayClose(usize),
-    /// A body of unknown length, in parts that take time.
-    Stream(Vec<(Duration, usize)>),
-    Fail(u16),
-    Panic,
-    Never,
-    /// Echoes what comes, until the client ends it or, if polite, until the drain begins.
-    Upgrade {
-        polite: bool,
-    },
-}
-
-/// What a handler of raw TCP does with a connection.
-#[derive(Clone, Copy, Debug)]
-pub enum Talk {
-    /// Echoes what comes, after so long each time, until the drain begins and there is nothing more.
-    Echo(Duration),
-    /// Echoes, and sees no end but the client's.
-    Stubborn,
-    /// These two as soon as something has come.
-    Fail,
-    Panic,
-}
-
 /// An idle limit that is short.
-const IDLE: Duration = Duration::from_millis(500);
+pub const IDLE: Duration = Duration::from_millis(500);
 
 /// Few different lengths of time, so that things often happen at the same instant.
 pub fn moment(rng: &mut Rng) -> Duration {
@@ -167,15 +92,6 @@ pub fn one_in(rng: &mut Rng, many: usize) -> bool {
 pub fn several<T>(rng: &mut Rng, most: usize, mut one: impl FnMut(&mut Rng) -> T) -> Vec<T> {
     let count = rng.usize(1..=most);
     (0..count).map(|_| one(rng)).collect()
-}
-
-/// Small, or large enough to be more than one read or write.
-fn size(rng: &mut Rng) -> usize {
-    match rng.usize(..8) {
-        0 => rng.usize(..100_000),
-        1 | 2 => rng.usize(..5_000),
-        _ => rng.usize(..100),
-    }
 }
 
 impl Plan {
@@ -200,6 +116,7 @@ impl Plan {
                 events.extend(several(rng, 3, |rng| (moment(rng), trouble(rng, &served))));
             }
         }
+        engines::draw(seed, &mut services, &mut clients);
         let life = LifePlan::draw(seed, &services, &mut events);
         events.sort_by_key(|(at, _)| *at);
         let grace = [0, 0, 1_000, 3_000, 10_000, 10_000][rng.usize(..6)];
@@ -233,6 +150,10 @@ impl ServicePlan {
     pub fn listens(&self) -> bool {
         matches!(self, ServicePlan::Http { .. } | ServicePlan::Tcp)
     }
+
+    pub fn is_on_async_h1(&self) -> bool {
+        matches!(self, ServicePlan::Http { engine: Engine::AsyncH1, .. })
+    }
 }
 
 fn service(rng: &mut Rng) -> ServicePlan {
@@ -261,7 +182,8 @@ fn restarts(rng: &mut Rng) -> RestartPlan {
 }
 
 fn http(rng: &mut Rng) -> ServicePlan {
-    let mut limits = Limits::default();
+    // Slow clients are judged by the times that they take, not by rates.
+    let mut limits = Limits { body_rate: 0, answer_rate: 0, ..Limits::default() };
     if one_in(rng, 4) {
         limits.idle = IDLE;
     }
@@ -276,7 +198,7 @@ fn http(rng: &mut Rng) -> ServicePlan {
     }
     let max_connections = if one_in(rng, 5) { rng.usize(1..4) } else { 1000 };
     let handshakes = Duration::from_millis([0, 1, 500][rng.usize(..3)]);
-    ServicePlan::Http { max_connections, limits, handshakes }
+    ServicePlan::Http { engine: Engine::AsyncH1, max_connections, limits, handshakes }
 }
 
 fn cause(rng: &mut Rng) -> Event {
@@ -296,82 +218,5 @@ fn trouble(rng: &mut Rng, served: &[usize]) -> Event {
         1..4 => Event::Accept(service, libc::EMFILE),
         4..6 => Event::Accept(service, libc::ECONNABORTED),
         _ => Event::Starve(service, moment(rng)),
-    }
-}
-
-fn client(rng: &mut Rng, service: usize, is_raw: bool) -> ClientPlan {
-    let mut requests = match is_raw || one_in(rng, 8) {
-        true => Vec::new(),
-        false => several(rng, 5, request),
-    };
-    // Nothing but raw bytes can come after an upgrade, and after a part that never comes nothing at all.
-    let is_last = |request: &RequestPlan| {
-        request.stops || matches!(request.handling.then, Then::Upgrade { .. })
-    };
-    if let Some(last) = requests.iter().position(is_last) {
-        requests.truncate(last + 1);
-    }
-    // Each request after the first in the very instant in which a short idle limit passes.
-    let punctual = one_in(rng, 8);
-    if punctual {
-        requests.iter_mut().skip(1).for_each(|request| request.parts[0].0 = IDLE);
-    }
-    let slow = one_in(rng, 4) && !punctual;
-    ClientPlan {
-        service,
-        arrives: moment(rng),
-        capacity: if slow { rng.usize(100..5_000) } else { 64 * 1024 },
-        reads: match slow {
-            true => (rng.usize(200..20_000), Duration::from_millis(rng.u64(..100))),
-            false => (64 * 1024, Duration::ZERO),
-        },
-        waits: punctual || rng.bool(),
-        rude: one_in(rng, 4),
-        requests,
-        raw: match is_raw && one_in(rng, 8) {
-            true => Vec::new(),
-            false => several(rng, 4, |rng| (rest(rng), rng.usize(1..3_000))),
-        },
-        talk: match rng.usize(..12) {
-            0 => Talk::Stubborn,
-            1 => Talk::Fail,
-            2 => Talk::Panic,
-            _ => Talk::Echo(rest(rng)),
-        },
-        half_closes: one_in(rng, 5),
-        vanishes: one_in(rng, 6).then(|| moment(rng)),
-    }
-}
-
-fn request(rng: &mut Rng) -> RequestPlan {
-    let body = match rng.usize(..6) {
-        0 | 1 => BodyPlan::Length(size(rng)),
-        2 => BodyPlan::Chunked(size(rng), rng.usize(100..10_000)),
-        _ => BodyPlan::None,
-    };
-    let then = match rng.usize(..24) {
-        0 => Then::SayClose(size(rng)),
-        1..4 => Then::Stream(several(rng, 4, |rng| (rest(rng), size(rng).max(1)))),
-        4 => Then::Fail(rng.u16(400..405)),
-        5 => Then::Panic,
-        6 => Then::Never,
-        7 if matches!(body, BodyPlan::None) => Then::Upgrade { polite: rng.bool() },
-        _ => Then::Answer(size(rng)),
-    };
-    let trickles = one_in(rng, 8);
-    let mut parts =
-        several(rng, 4, |rng| (if trickles { moment(rng) } else { rest(rng) }, rng.f64()));
-    parts.sort_by(|(_, one), (_, other)| one.total_cmp(other));
-    let may_close = !matches!(then, Then::Upgrade { .. });
-    let is_old = one_in(rng, 8) && may_close && !matches!(body, BodyPlan::Chunked(..));
-    RequestPlan {
-        expects_continue: !matches!(body, BodyPlan::None) && !is_old && one_in(rng, 6),
-        body,
-        padding: rng.usize(..200),
-        asks_close: is_old || one_in(rng, 12) && may_close,
-        is_old,
-        stops: one_in(rng, 12),
-        parts,
-        handling: Handling { reads_body: !one_in(rng, 5), takes: rest(rng), then },
     }
 }

@@ -118,7 +118,7 @@ fn perform(
             break;
         }
         watch.look(world, run.is_finished());
-        if world.clock.advance_to_next().is_none() {
+        if !world.advance() {
             break;
         }
     }

@@ -6,8 +6,8 @@ use std::mem::take;
 use adieu::{Connection, Peer};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
+use crate::client_plan::{ClientPlan, Talk};
 use crate::net::UnkindStream;
-use crate::plan::{ClientPlan, Talk};
 use crate::world::{Seen, World};
 
 /// Handles one connection as its client's plan says.

@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use adieu::Signal;
 
+use crate::client_plan::{ClientPlan, Talk};
+use crate::http2;
 use crate::life::LifeWatch;
 use crate::net::look;
 use crate::phases::Phases;
-use crate::plan::{ClientPlan, Event, ServicePlan, Talk};
+use crate::plan::{Event, ServicePlan};
 use crate::restarts;
 use crate::world::{Seen, World};
 
 /// Half a head gets so long in the drain, and time limits are kept so finely.
-const HEAD_GRACE: Duration = Duration::from_millis(2_000);
-const SWEEP: Duration = Duration::from_millis(100);
+pub const HEAD_GRACE: Duration = Duration::from_millis(2_000);
+pub const SWEEP: Duration = Duration::from_millis(100);
+/// How long a connection stays that has just been accepted and has sent nothing.
+pub const FRESH: Duration = Duration::from_millis(20);
 /// How long a connection lingers, before and in the drain.
-const LINGER: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(100)];
+pub const LINGER: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(100)];
 /// The longest pause between two attempts to accept.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
@@ -37,6 +41,11 @@ impl Watch {
         self.told.resize(world.plan.reserves.len(), None);
         world.served.iter().for_each(|served| served.failed_accepts.set(0));
         self.connections(world);
+        for (number, (plan, seen)) in world.plan.clients.iter().zip(&world.seen).enumerate() {
+            if let Some(http2) = &plan.http2 {
+                http2::look_at_health(world, number, http2, &seen.borrow());
+            }
+        }
         self.life.look(world);
         self.phases.look(world, finished);
         if !world.leaving() {
@@ -126,6 +135,12 @@ impl Watch {
         }
         self.newcomers(world, stage);
         self.half_heads(world, stage);
+        for (number, plan, seen) in all_clients(world, stage) {
+            let told = self.told[stage].unwrap_or_default();
+            if let Some(http2) = plan.http2.as_ref().filter(|_| !finished) {
+                http2::look(world, told, number, plan, http2, &seen);
+            }
+        }
     }
 
     /// Whoever had just connected, and still has nothing to say.
@@ -202,8 +217,15 @@ impl Watch {
     }
 }
 
-/// The clients of a stage's services, and what is seen of them.
+/// The clients of a stage's services, and what is seen of them, but for those that speak HTTP/2.
 fn clients(
+    world: &World,
+    stage: usize,
+) -> impl Iterator<Item = (usize, &ClientPlan, Ref<'_, Seen>)> {
+    all_clients(world, stage).filter(|(_, plan, _)| plan.http2.is_none())
+}
+
+fn all_clients(
     world: &World,
     stage: usize,
 ) -> impl Iterator<Item = (usize, &ClientPlan, Ref<'_, Seen>)> {
@@ -284,7 +306,6 @@ fn has_nothing_to_do(world: &World, plan: &ClientPlan, seen: &Seen) -> bool {
 
 /// It was accepted a moment ago and has sent nothing yet: it may still do so.
 fn is_fresh(world: &World, plan: &ClientPlan, seen: &Seen) -> bool {
-    const FRESH: Duration = Duration::from_millis(20);
     let silent = seen.answers.is_empty() && seen.raw_sent.is_empty();
     silent && world.now() <= accepted_at(world, plan, seen).saturating_add(FRESH)
 }

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use adieu::testing::{ManualClock, Network};
 use adieu::{Clock, Shutdown, Status};
 
+use crate::http2;
 use crate::life::Life;
-use crate::net::SharedEnd;
+use crate::net::{SharedEnd, Time};
 use crate::plan::Plan;
 use crate::reader::Answer;
 
@@ -41,6 +42,11 @@ pub struct Seen {
     pub raw_arrived: usize,
     pub half_closed: bool,
     pub vanished: bool,
+    /// It has closed the connection, with all its answers in hand.
+    #[cfg_attr(not(feature = "hyper"), allow(dead_code))]
+    pub left: bool,
+    /// The same over HTTP/2, if it speaks that.
+    pub http2: http2::Seen,
     pub ended: Option<Stamp>,
     pub reset: bool,
 }
@@ -54,7 +60,29 @@ pub struct Asked {
     /// When some of it was sent last, and the longest time between two parts.
     pub moved: Option<Stamp>,
     pub paused: Duration,
+    /// Its handler was called.
+    pub was_begun: bool,
     pub handled: Option<Handled>,
+}
+
+impl Asked {
+    /// Some of it is sent.
+    pub fn note_sent(&mut self, stamp: Stamp) {
+        self.first.get_or_insert(stamp);
+        let before = self.moved.replace(stamp).unwrap_or(stamp);
+        self.paused = self.paused.max(stamp.time - before.time);
+    }
+}
+
+impl Seen {
+    /// The requests that were answered in full.
+    pub fn answered(&self) -> impl Iterator<Item = &Asked> {
+        let in_order = |number: usize| number < self.answers.len();
+        let is_whole =
+            move |number| self.http2.is_answered(number).unwrap_or_else(|| in_order(number));
+        let asked = self.requests.iter().enumerate();
+        asked.filter(move |(number, _)| is_whole(*number)).map(|(_, asked)| asked)
+    }
 }
 
 /// The end of a handler: from here on it is decided whether the answer says `close`.
@@ -92,6 +120,8 @@ pub struct Served {
 pub struct World {
     pub plan: Plan,
     pub clock: ManualClock,
+    /// What the clock shows, and the order of what is seen.
+    pub time: Time,
     pub seen: Vec<RefCell<Seen>>,
     pub served: Vec<Served>,
     /// The run as its services see it, and when each stage is told.
@@ -110,7 +140,6 @@ pub struct World {
     /// Held by whoever sleeps and is no part of the run.
     asleep: Rc<()>,
     start: Instant,
-    order: Cell<u64>,
     hash: RefCell<DefaultHasher>,
     verbose: bool,
     violations: RefCell<Vec<String>>,
@@ -139,13 +168,13 @@ impl World {
             status: RefCell::default(),
             stops: plan.reserves.iter().map(|_| RefCell::default()).collect(),
             life: Life::new(plan.services.len()),
+            time: Time::default(),
             cause: Cell::default(),
             signalled: Cell::default(),
             aborted: Cell::default(),
             alive: Rc::default(),
             asleep: Rc::default(),
             start: clock.now(),
-            order: Cell::new(0),
             hash: RefCell::default(),
             verbose,
             violations: RefCell::default(),
@@ -156,6 +185,13 @@ impl World {
 
     pub fn now(&self) -> Duration {
         self.clock.now() - self.start
+    }
+
+    /// Moves the time on to where the next sleep ends. `false`: nobody sleeps.
+    pub fn advance(&self) -> bool {
+        let advanced = self.clock.advance_to_next().is_some();
+        self.time.set(self.now());
+        advanced
     }
 
     pub async fn sleep(&self, time: Duration) {
@@ -169,8 +205,7 @@ impl World {
     }
 
     pub fn stamp(&self) -> Stamp {
-        self.order.set(self.order.get() + 1);
-        Stamp { order: self.order.get(), time: self.now() }
+        self.time.stamp()
     }
 
     pub fn leaving(&self) -> bool {

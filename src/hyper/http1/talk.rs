@@ -47,6 +47,9 @@ pub(super) struct Talk<T> {
     /// Whether hyper has to be polled once more: it asks a body that is not ready a second time. If that
     /// ends the answer, hyper (1.12) forgets to look for the next request, which may be here.
     pub(super) look_again: Cell<bool>,
+    /// Whether what comes at the next poll is no head, but what a service has left of a body: hyper reads
+    /// that once, and closes the connection if it is not all.
+    rest_comes: Cell<bool>,
     when_gone: WhenGone,
 }
 
@@ -109,6 +112,7 @@ impl<T: Stream> Talk<T> {
             sent: Cell::new(0),
             more: Cell::new(0),
             look_again: Cell::new(false),
+            rest_comes: Cell::new(false),
             when_gone,
         }
     }
@@ -183,16 +187,25 @@ impl<T: Stream> Talk<T> {
 
     /// Takes note of what was read and written, and of the answers that are over with it.
     pub(super) fn take_news(&self) -> News {
-        let news = self.wire.news();
+        let mut news = self.wire.news();
         self.connection.count_received(news.received);
         self.connection.count_sent(news.sent);
         self.sent.set(self.sent.get() + news.sent as u64);
+        let rest_comes = self.rest_comes.take();
         let mut in_flight = self.in_flight.borrow_mut();
         let is_over = |it: &InFlight| it.handed_over.is_some_and(|after| news.flushes > after);
         while in_flight.front().is_some_and(is_over) {
             let Some(request) = in_flight.pop_front() else { break };
+            self.rest_comes.set(request.upload.is_left());
             self.is_answered(request);
-            self.wire.reset_on_close(false);
+            // Another answer may have begun already, whose end is the close.
+            if in_flight.is_empty() {
+                self.wire.reset_on_close(false);
+            }
+        }
+        if in_flight.is_empty() && news.has_received && (rest_comes || self.rest_comes.get()) {
+            self.wire.forget();
+            news.has_received = false;
         }
         if news.client != self.connection.client() {
             self.connection.note_client(news.client);

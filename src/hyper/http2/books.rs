@@ -19,8 +19,7 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
         if after.is_some() || self.blocked.is() {
             self.blocked.see(after, || self.wire.unreceived(), self.streams.now());
         }
-        self.streams.connection.count_received(news.received);
-        self.streams.connection.count_sent(news.sent);
+        super::count_bytes(news, &self.streams.connection);
         for (id, event) in self.seen.events.borrow_mut().drain(..) {
             self.streams.note(id, event);
             let is_reset = matches!(event, Event::Reset | Event::Cancelled);

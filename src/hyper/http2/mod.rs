@@ -42,7 +42,7 @@ use ::hyper::header::{CONTENT_LENGTH, HeaderMap};
 
 use super::answer::{self, Answers};
 use super::body::{self, RequestBody};
-use super::io::{Wire, io};
+use super::io::{News, Wire, io};
 use super::opening::Opening;
 use super::request::Line;
 use super::settings::Hyper;
@@ -78,7 +78,9 @@ pub(super) async fn converse<T: Stream, S: Answers>(
     (hyper.http2)(&mut builder);
     let handshake = builder.handshake(Framed::new(io, seen.clone()));
     // In a box, which is gone when the connection rests.
-    let engine = match Box::pin(setup::shake_hands(handshake, &streams.connection)).await {
+    let shaken = Box::pin(setup::shake_hands(handshake, &streams.connection)).await;
+    count_bytes(wire.news(), &streams.connection);
+    let engine = match shaken {
         Some(Ok(engine)) => engine,
         Some(Err(error)) => return Err(io::Error::other(error)),
         None => return Ok(()),
@@ -97,12 +99,20 @@ pub(super) async fn converse<T: Stream, S: Answers>(
         noted: Noted::default(),
     };
     let ended = poll_fn(|cx| conversation.poll(cx)).await;
+    // What was written last counts too.
+    conversation.take_news();
     drop(conversation);
     streams.end_all();
     match wire.news().is_closing.then(|| wire.into_stream()).flatten() {
         Some(stream) => Box::pin(linger(stream, &streams.connection)).await.and(ended),
         None => ended,
     }
+}
+
+/// Puts on the books what was read and written.
+fn count_bytes(news: News, connection: &Connection) {
+    connection.count_received(news.received);
+    connection.count_sent(news.sent);
 }
 
 /// How long a body is, as the head says it.
@@ -197,7 +207,9 @@ impl<T: Stream, S: Answers> Conversation<'_, T, S> {
     fn say_last_word(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         self.streams.for_each(|request| last_word::say(request, &self.hyper.date));
         self.held_back.clear();
-        match self.poll_engine(cx) {
+        let ended = self.poll_engine(cx);
+        self.take_news();
+        match ended {
             Poll::Ready(ended) => ended,
             Poll::Pending => self.close(cx),
         }

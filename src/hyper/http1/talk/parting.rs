@@ -61,10 +61,15 @@ impl<T: Stream> Talk<T> {
     pub(in crate::hyper::http1) fn say_last_word(&self, words: &str, cx: &mut Context<'_>) -> bool {
         let mut in_flight = self.in_flight.borrow_mut();
         let is_owed = in_flight.len() == 1 && in_flight[0].status.is_none();
-        if !is_owed || !self.wire.say(words.as_bytes(), cx) {
+        if !is_owed {
             return false;
         }
-        self.connection.count_sent(words.len());
+        let told = self.wire.say(words.as_bytes(), cx);
+        // The socket may have taken a part of it.
+        self.connection.count_sent(self.wire.news().sent);
+        if !told {
+            return false;
+        }
         if let Some(mut request) = in_flight.pop_front() {
             request.status = Some(StatusCode::SERVICE_UNAVAILABLE);
             self.is_answered(request);
